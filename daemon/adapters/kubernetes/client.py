@@ -1,0 +1,303 @@
+"""Every call to the Kubernetes API goes through here: one timeout each, our errors out, JSON in and out.
+
+kubernetes_asyncio brings configuration (in-cluster, kubeconfig, token refresh) and the connection; its typed
+calls add nothing for objects we read as JSON, have no default timeout, and answer None to a 201 on a patch,
+so this goes one floor deeper, to ``ApiClient.call_api``.
+"""
+
+import asyncio
+import json
+import pathlib
+import re
+import urllib.parse
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import aiohttp
+from kubernetes_asyncio import client as kubernetes
+from kubernetes_asyncio import config as kubernetes_config
+
+from daemon.adapters.kubernetes.resources import SELF_SUBJECT_REVIEWS, Resource
+from daemon.model import errors
+from daemon.model.route import PatchOperation
+
+FIELD_MANAGER = "pullback"
+"""Who we are in managedFields: how a hold tells our own writes from others'."""
+
+PAGE = 500
+"""Objects per list page: what client-go uses."""
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+
+_CONNECTIONS = 256
+
+# A failed ``test``, or a path that is not there, is no validation error: the object is not the one we planned
+# for. The API server says it with this one generic sentence (evanphx/json-patch's own words follow in some
+# versions); a rejected *value* says `Kind "name" is invalid: …` instead.
+_PATCH_DID_NOT_APPLY = re.compile(
+    r"rejected our request due to an error in our request|testing (value|path)|jsonpatch|json patch", re.IGNORECASE
+)
+_BODY_SHOWN = 300
+
+
+class KubernetesClient:
+    """Unary calls and raw watch streams, as JSON.
+
+    Raises the family in ``daemon.model.errors``; never retries (the caller knows whether that is wise).
+    """
+
+    def __init__(self, api: kubernetes.ApiClient, *, timeout: float, where: str) -> None:
+        self._api = api
+        self._timeout = timeout
+        self.where = where
+
+    @classmethod
+    async def connect(
+        cls, *, kubeconfig: pathlib.Path | None, context: str | None, timeout: float
+    ) -> "KubernetesClient":
+        """Uses the kubeconfig if one is given or KUBECONFIG / ~/.kube/config exist, else the pod's own account.
+
+        ``timeout`` is seconds for each unary call. Raises ConfigurationError when neither can be read.
+        """
+        configuration = kubernetes.Configuration()
+        try:
+            if kubeconfig is None and context is None and _in_a_pod():
+                kubernetes_config.load_incluster_config(client_configuration=configuration)
+            else:
+                await kubernetes_config.load_kube_config(
+                    config_file=None if kubeconfig is None else str(kubeconfig),
+                    context=context,
+                    client_configuration=configuration,
+                    persist_config=False,
+                )
+        except (kubernetes_config.ConfigException, OSError) as error:
+            raise errors.ConfigurationError(f"no way to reach a Kubernetes API: {error}") from error
+        configuration.connection_pool_maxsize = _CONNECTIONS
+        api = kubernetes.ApiClient(configuration)
+        api.user_agent = f"{FIELD_MANAGER}/1"
+        return cls(api, timeout=timeout, where=configuration.host)
+
+    async def close(self) -> None:
+        await self._api.close()
+
+    async def __aenter__(self) -> "KubernetesClient":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def list(self, resource: Resource, namespace: str | None = None) -> tuple[list[dict[str, Any]], str]:
+        """All objects (of a namespace, or of the cluster) and the resource version to watch from."""
+        items: list[dict[str, Any]] = []
+        query = {"limit": str(PAGE)}
+        while True:
+            page = await self._call("GET", _path(resource, namespace), query=query)
+            items.extend(page.get("items") or ())
+            metadata = page.get("metadata") or {}
+            if not metadata.get("continue"):
+                return items, str(metadata.get("resourceVersion", ""))
+            query = {"limit": str(PAGE), "continue": metadata["continue"]}
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
+        return await self._call("GET", _path(resource, namespace, name))
+
+    async def create(self, resource: Resource, namespace: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises AlreadyThere when the name is taken."""
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._call("POST", _path(resource, namespace), query=query, body=dict(body))
+
+    async def patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        operations: Sequence[PatchOperation],
+    ) -> dict[str, Any]:
+        """JSON Patch. A failed ``test`` (the API server answers 422) is raised as Conflict: look again."""
+        body = [operation.as_json() for operation in operations]
+        return await self._call(
+            "PATCH", _path(resource, namespace, name), query={"fieldManager": FIELD_MANAGER},
+            body=body, content_type=JSON_PATCH,
+        )  # fmt: skip
+
+    async def merge(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        subresource: str = "",
+    ) -> dict[str, Any]:
+        """JSON Merge Patch: lists are replaced whole, None deletes."""
+        return await self._call(
+            "PATCH", _path(resource, namespace, name, subresource), query={"fieldManager": FIELD_MANAGER},
+            body=dict(body), content_type=MERGE_PATCH,
+        )  # fmt: skip
+
+    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
+        await self._call("DELETE", _path(resource, namespace, name))
+
+    async def whoami(self) -> str:
+        """The name the API server knows us by (SelfSubjectReview, Kubernetes ≥ 1.28)."""
+        review = await self.create(
+            SELF_SUBJECT_REVIEWS, None,
+            {"apiVersion": SELF_SUBJECT_REVIEWS.api_version, "kind": SELF_SUBJECT_REVIEWS.kind},
+        )  # fmt: skip
+        return str(review.get("status", {}).get("userInfo", {}).get("username", ""))
+
+    async def watch(
+        self, resource: Resource, namespace: str | None, resource_version: str, *, seconds: float, silence: float
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Watch events since a resource version, for ``seconds`` at most; ends normally when they are over.
+
+        ``silence`` is how long (seconds) the connection may say nothing before it counts as dead.
+        """
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(max(1, round(seconds))),
+        }
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=silence)
+        what = f"watch {resource}"
+        with _ours(what):
+            response = await self._send("GET", _path(resource, namespace), query, None, None, timeout)
+            try:
+                if response.status != 200:
+                    raise _refusal(response.status, response.headers, await response.read(), what)
+                async for line in response.content:
+                    if line.strip():
+                        yield _event(line, what)
+            finally:
+                response.close()
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str | None = None,
+    ) -> dict[str, Any]:
+        what = f"{method} {path}"
+        timeout = aiohttp.ClientTimeout(total=self._timeout)
+        with _ours(what):
+            response = await self._send(method, path, query or {}, body, content_type, timeout)
+            async with response:
+                raw = await response.read()
+                if not 200 <= response.status <= 299:
+                    raise _refusal(response.status, response.headers, raw, what)
+                answer = json.loads(raw)
+        if not isinstance(answer, dict):
+            raise errors.Unreachable(f"{what}: expected a JSON object, got {raw[:_BODY_SHOWN]!r}")
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Any,
+        content_type: str | None,
+        timeout: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": "application/json", "Content-Type": content_type or "application/json"}
+        response: aiohttp.ClientResponse = await self._api.call_api(
+            path, method, query_params=list(query.items()), header_params=headers, body=body,
+            auth_settings=["BearerToken"], _preload_content=False, _request_timeout=timeout,
+        )  # fmt: skip
+        return response
+
+
+def _in_a_pod() -> bool:
+    return pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/token").exists()
+
+
+def _path(resource: Resource, namespace: str | None, name: str = "", subresource: str = "") -> str:
+    root = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
+    parts = [root]
+    if namespace is not None:
+        parts += ["namespaces", _quoted(namespace)]
+    parts.append(resource.plural)
+    if name:
+        parts.append(_quoted(name))
+    if subresource:
+        parts.append(subresource)
+    return "/".join(parts)
+
+
+def _quoted(segment: str) -> str:
+    # A name comes from outside: it must stay one segment of the path.
+    return urllib.parse.quote(segment, safe="")
+
+
+class _ours:  # noqa: N801 - reads as a statement: ``with _ours(what):``
+    """Turns what the connection raises into our errors."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, TimeoutError | asyncio.TimeoutError):
+            raise errors.Unreachable(f"{self._what}: no answer in time") from error
+        if isinstance(error, aiohttp.ClientError | OSError):
+            raise errors.Unreachable(f"{self._what}: {type(error).__name__}: {error}") from error
+        if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+            raise errors.Unreachable(f"{self._what}: the answer is not JSON: {error}") from error
+
+
+def _event(line: bytes, what: str) -> dict[str, Any]:
+    event = json.loads(line)
+    if not isinstance(event, dict) or "type" not in event or not isinstance(event.get("object"), dict):
+        raise errors.Unreachable(f"{what}: not a watch event: {line[:_BODY_SHOWN]!r}")
+    if event["type"] == "ERROR":
+        status = event["object"]
+        raise _refusal(int(status.get("code") or 500), {}, line, what)
+    return event
+
+
+def _refusal(status: int, headers: Mapping[str, str], raw: bytes, what: str) -> errors.NeighbourError:
+    reason, message = _status_object(raw)
+    text = f"{what}: HTTP {status} {reason}: {message}"[: 2 * _BODY_SHOWN]
+    match status:
+        case 404:
+            return errors.Missing(text)
+        case 409 if reason == "AlreadyExists":
+            return errors.AlreadyThere(text)
+        case 409:
+            return errors.Conflict(text)
+        case 410:
+            return errors.Gone(text)
+        case 422 if _PATCH_DID_NOT_APPLY.search(message):
+            return errors.Conflict(text)
+        case 429:
+            return errors.Throttled(text, _retry_after(headers))
+        case 400 | 401 | 403 | 405 | 413 | 415 | 422:
+            return errors.Refused(text)
+        case _:
+            return errors.Unreachable(text)
+
+
+def _status_object(raw: bytes) -> tuple[str, str]:
+    try:
+        status = json.loads(raw)
+    except ValueError:
+        return "", raw[:_BODY_SHOWN].decode(errors="replace").strip()
+    if not isinstance(status, dict):
+        return "", ""
+    if isinstance(status.get("object"), dict):
+        status = status["object"]
+    return str(status.get("reason") or ""), str(status.get("message") or "")
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    try:
+        return max(0.0, float(headers.get("Retry-After", "1")))
+    except ValueError:
+        return 1.0

@@ -1,0 +1,28 @@
+"""The kinds this daemon touches, as the API server serves them."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind in one version: what a REST path and a log line need."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def __str__(self) -> str:
+        return f"{self.plural}.{self.group}/{self.version}"
+
+
+CANARIES = Resource("flagger.app", "v1beta1", "canaries", "Canary")
+VIRTUAL_SERVICES_V1 = Resource("networking.istio.io", "v1", "virtualservices", "VirtualService")
+VIRTUAL_SERVICES_V1BETA1 = Resource("networking.istio.io", "v1beta1", "virtualservices", "VirtualService")
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
+ROLLBACKS = Resource("rollbacks.pullback.dev", "v1alpha1", "rollbacks", "Rollback")
+SELF_SUBJECT_REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview")

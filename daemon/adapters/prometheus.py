@@ -1,0 +1,58 @@
+"""What the data plane says, through Prometheus: how many requests per second reach the canary."""
+
+import json
+import string
+from typing import Any
+
+import aiohttp
+
+from daemon.model import errors
+from daemon.model.canary import Canary
+
+FIELDS = frozenset({"namespace", "name", "workload", "service", "canary_service"})
+"""What a query may be filled with: names of Kubernetes objects, never labels of an alert (law 10)."""
+
+
+class PrometheusProbe:
+    """Keeps ``ports.TrafficProbe`` with one instant query."""
+
+    def __init__(self, session: aiohttp.ClientSession, *, url: str, query: str, timeout: float) -> None:
+        """``query`` is PromQL with ``$namespace``, ``$workload`` … (see FIELDS); ``timeout`` in seconds."""
+        self._session = session
+        self._url = url.rstrip("/") + "/api/v1/query"
+        self._query = string.Template(query)
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+
+    async def canary_rate(self, canary: Canary) -> float | None:
+        query = self._query.substitute(
+            namespace=canary.ref.namespace,
+            name=canary.ref.name,
+            workload=canary.workload,
+            service=canary.service,
+            canary_service=canary.canary_service,
+        )
+        try:
+            async with self._session.get(self._url, params={"query": query}, timeout=self._timeout) as response:
+                raw = await response.read()
+                status = response.status
+            answer = json.loads(raw)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise errors.Unreachable(f"Prometheus at {self._url}: {type(error).__name__}: {error}") from error
+        if status != 200 or answer.get("status") != "success":
+            raise errors.Refused(f"Prometheus at {self._url}: HTTP {status}: {answer.get('error', raw[:200])}")
+        return _sum(answer["data"])
+
+
+def check_query(query: str) -> None:
+    """Raises ValueError when a query has a field that cannot be filled."""
+    unknown = set(string.Template(query).get_identifiers()) - FIELDS
+    if unknown:
+        raise ValueError(f"unknown field ${min(unknown)}; expected some of {', '.join(sorted(FIELDS))}")
+
+
+def _sum(data: dict[str, Any]) -> float | None:
+    # No series is no data, not zero: a canary whose metrics have gone missing proves nothing.
+    if data.get("resultType") == "scalar":
+        return float(data["result"][1])
+    values = [float(series["value"][1]) for series in data.get("result", [])]
+    return sum(values) if values else None

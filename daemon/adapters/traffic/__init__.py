@@ -1,0 +1,70 @@
+"""One file per kind of routing object, found by being here. Pure: the reading and writing is done by ``Routes``.
+
+A kind is a module with the names of ``RouteKind``; a new one needs nothing else but the chart's RBAC.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+from daemon.adapters.kubernetes.client import KubernetesClient
+from daemon.adapters.kubernetes.resources import Resource
+from daemon.model import errors
+from daemon.model.route import RouteObject, RoutePatch, RouteRef, RouteView, Sides
+
+
+class RouteKind(Protocol):
+    """What a module of this package says and does."""
+
+    KIND: str
+    """The Kubernetes kind."""
+    RESOURCES: tuple[Resource, ...]
+    """Versions to look for, the one to prefer first."""
+    PROVIDERS: frozenset[str]
+    """Flagger's ``spec.provider`` names whose traffic this kind splits."""
+
+    def read(self, document: Mapping[str, Any]) -> RouteObject: ...
+
+    def services(self, route: RouteObject, cluster_domain: str) -> frozenset[tuple[str, str]]: ...
+
+    def hosts(self, route: RouteObject, cluster_domain: str) -> frozenset[str]: ...
+
+    def view(self, route: RouteObject, sides: Sides) -> RouteView: ...
+
+
+def discover() -> dict[str, RouteKind]:
+    """Every kind in this package, by its Kubernetes kind. A module that cannot be imported stops the start."""
+    kinds: dict[str, RouteKind] = {}
+    for found in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{found.name}")
+        if hasattr(module, "KIND"):
+            kinds[module.KIND] = cast("RouteKind", module)
+    return kinds
+
+
+class Routes:
+    """Keeps ``ports.Routes`` for every kind there is.
+
+    ``served`` says which version of a kind the API server has, once a watch has found out.
+    """
+
+    def __init__(self, client: KubernetesClient, kinds: Mapping[str, RouteKind]) -> None:
+        self._client = client
+        self._kinds = dict(kinds)
+        self.served: dict[str, Resource] = {kind: module.RESOURCES[0] for kind, module in kinds.items()}
+
+    def view(self, route: RouteObject, sides: Sides) -> RouteView:
+        return self._kinds[route.ref.kind].view(route, sides)
+
+    async def write(self, patch: RoutePatch) -> RouteObject:
+        ref = patch.route
+        document = await self._client.patch(self.served[ref.kind], ref.namespace, ref.name, patch.operations)
+        return self._kinds[ref.kind].read(document)
+
+    async def read(self, ref: RouteRef) -> RouteObject | None:
+        try:
+            document = await self._client.get(self.served[ref.kind], ref.namespace, ref.name)
+        except errors.Missing:
+            return None
+        return self._kinds[ref.kind].read(document)

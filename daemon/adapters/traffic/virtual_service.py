@@ -1,0 +1,91 @@
+"""Istio's VirtualService: what it reaches, how much of it the canary gets, and the write that ends that.
+
+Pure: JSON in, values out. The workflow looks through ``view`` at every event of a route, so it has to be
+cheap, and at objects in any state people leave them in, so it never raises.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from daemon.adapters.traffic.istio_destinations import Service, resolve, spellings
+from daemon.adapters.traffic.istio_restoring import Restoring
+from daemon.adapters.traffic.istio_rules import destination, mirrors, routed, rules
+from daemon.adapters.traffic.istio_zeroing import Zeroing
+from daemon.model.route import Original, PatchOperation, RouteObject, RouteRef, RouteView, Sides
+
+KIND = "VirtualService"
+
+
+def read(document: Mapping[str, Any]) -> RouteObject:
+    """The object from its JSON, ``v1`` or ``v1beta1`` alike."""
+    metadata = _mapping(document.get("metadata"))
+    generation = metadata.get("generation")
+    return RouteObject(
+        ref=RouteRef(KIND, _text(metadata.get("namespace")), _text(metadata.get("name"))),
+        api_version=_text(document.get("apiVersion")),
+        resource_version=_text(metadata.get("resourceVersion")),
+        generation=generation if isinstance(generation, int) else 0,
+        spec=_mapping(document.get("spec")),
+        writers=_writers(metadata.get("managedFields")),
+    )
+
+
+def services(route: RouteObject, cluster_domain: str) -> frozenset[Service]:
+    """Every service the object may send or mirror requests to, whatever the weights say just now."""
+    hosts_named = (found.get("host") for found in _destinations(route.spec))
+    resolved = (resolve(host, route.ref.namespace, cluster_domain) for host in hosts_named if isinstance(host, str))
+    return frozenset(service for service in resolved if service is not None)
+
+
+def hosts(route: RouteObject, cluster_domain: str) -> frozenset[str]:
+    """The hosts the object answers for, services in every spelling that people and metrics use."""
+    listed = route.spec.get("hosts")
+    found: set[str] = set()
+    for host in listed if isinstance(listed, list) else ():
+        if isinstance(host, str) and host and "*" not in host:
+            found.add(host)
+            found.update(_spellings(host, route.ref.namespace, cluster_domain))
+    return frozenset(found)
+
+
+def view(route: RouteObject, sides: Sides) -> RouteView:
+    """The object as one canary sees it: all its paths, and the write that closes them if one is due."""
+    return Zeroing(route, sides).view()
+
+
+def restore(route: RouteObject, originals: Sequence[Original]) -> tuple[PatchOperation, ...]:
+    """The write that puts back what zeroing re-pointed or removed, where it still is as we left it."""
+    return Restoring(route).operations(originals)
+
+
+def _destinations(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for rule in rules(spec):
+        yield from map(destination, routed(rule.body))
+        yield from (mirror.destination for mirror in mirrors(rule))
+
+
+def _spellings(host: str, namespace: str, cluster_domain: str) -> tuple[str, ...]:
+    service = resolve(host, namespace, cluster_domain)
+    if service is None:
+        return ()
+    short, *longer = spellings(service, cluster_domain)
+    if host.count(".") == 1 and service[0] != namespace:
+        return tuple(longer)  # most likely a domain: example.com is not what people mean by "example"
+    return short, *longer
+
+
+def _writers(managed: object) -> tuple[str, ...]:
+    """Who owns parts of the spec, the latest first. One manager may be listed for several operations."""
+    entries = map(_mapping, managed if isinstance(managed, list) else ())
+    owning = [entry for entry in entries if "f:spec" in _mapping(entry.get("fieldsV1"))]
+    owning.sort(key=lambda entry: _text(entry.get("time")), reverse=True)
+    names = (_text(entry.get("manager")) for entry in owning)
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,25 @@
+"""Deployments, cut down to what correlation and proof need: a cluster has thousands, and we watch them all."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from daemon.model.canary import Workload
+
+
+def read_workload(document: Mapping[str, Any]) -> Workload:
+    """A Deployment from its JSON."""
+    metadata = document["metadata"]
+    spec = document.get("spec") or {}
+    status = document.get("status") or {}
+    template = spec.get("template") or {}
+    containers = (template.get("spec") or {}).get("containers") or ()
+    replicas = spec.get("replicas")
+    return Workload(
+        namespace=metadata.get("namespace", ""),
+        name=metadata["name"],
+        labels=dict((template.get("metadata") or {}).get("labels") or {}),
+        images=tuple(str(container.get("image") or "") for container in containers),
+        replicas=1 if replicas is None else int(replicas),
+        ready_replicas=int(status.get("readyReplicas") or 0),
+        generation=int(metadata.get("generation") or 0),
+    )

@@ -1,0 +1,72 @@
+"""Starts in order, stops in reverse; every cleanup has a name and a deadline; the first actor to end ends all.
+
+No word of our own trade in here.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+Tell = Callable[[str, str], None]
+"""Told of a name, and what became of it."""
+
+_CLEANUP_SECONDS = 10.0
+
+
+class Lifecycle:
+    """A process: actors that run for ever, and cleanups for when they no longer may."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._actors: list[asyncio.Task[None]] = []
+        self._cleanups: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        self._stop = asyncio.Event()
+        self.failed = False
+
+    def on_stop(self, name: str, cleanup: Callable[[], Awaitable[None]]) -> None:
+        """Cleanups run last in, first out; one that fails does not keep the others from running."""
+        self._cleanups.append((name, cleanup))
+
+    def actor(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Runs for ever; its end, whatever the reason, ends the process."""
+        self._actors.append(asyncio.get_running_loop().create_task(work, name=name))
+
+    def alive(self) -> str:
+        """Empty while every actor runs, else the name of one that does not."""
+        return next((f"{task.get_name()} has ended" for task in self._actors if task.done()), "")
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Until a signal, ``stop``, or the end of an actor; then stops everything."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError, RuntimeError):  # not in the main thread: the caller stops us
+                loop.add_signal_handler(number, self.stop)
+        waiting = loop.create_task(self._stop.wait(), name="stop")
+        try:
+            await asyncio.wait({waiting, *self._actors}, return_when=asyncio.FIRST_COMPLETED)
+            for task in self._actors:
+                if task.done():
+                    self.failed = True
+                    problem = None if task.cancelled() else task.exception()
+                    self._tell(task.get_name(), f"ended: {problem!r}" if problem else "ended")
+        finally:
+            waiting.cancel()
+            await self._clean_up()
+
+    async def _clean_up(self) -> None:
+        for name, cleanup in reversed(self._cleanups):
+            try:
+                async with asyncio.timeout(_CLEANUP_SECONDS):
+                    await cleanup()
+            except TimeoutError:
+                self._tell(name, f"not stopped within {_CLEANUP_SECONDS:.0f} s")
+            except Exception as error:  # noqa: BLE001 - told, and the next cleanup still runs
+                self._tell(name, f"failed to stop: {error!r}")
+        for task in self._actors:
+            task.cancel()
+        await asyncio.gather(*self._actors, return_exceptions=True)

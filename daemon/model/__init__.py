@@ -1,0 +1,1 @@
+"""What we talk about: frozen values, no I/O, no clock."""

@@ -1,0 +1,124 @@
+"""A canary as the cluster shows it, whoever drives it."""
+
+import dataclasses
+import datetime
+import enum
+from collections.abc import Mapping
+
+
+class CanaryPhase(enum.StrEnum):
+    """Flagger's phases (flagger.app/v1beta1 ``status.phase``), spelled as Flagger spells them."""
+
+    NONE = ""
+    INITIALIZING = "Initializing"
+    INITIALIZED = "Initialized"
+    WAITING = "Waiting"
+    PROGRESSING = "Progressing"
+    WAITING_PROMOTION = "WaitingPromotion"
+    PROMOTING = "Promoting"
+    FINALISING = "Finalising"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    TERMINATING = "Terminating"
+    TERMINATED = "Terminated"
+    UNKNOWN = "Unknown"
+    """A phase this version does not know: treated as idle for signals, reported as it is."""
+
+
+UNDER_ANALYSIS = frozenset({CanaryPhase.WAITING, CanaryPhase.PROGRESSING, CanaryPhase.WAITING_PROMOTION})
+"""The primary still runs the old version and the canary may take traffic: zero is the safe place."""
+
+PRIMARY_CHANGING = frozenset({CanaryPhase.PROMOTING, CanaryPhase.FINALISING})
+"""The primary already has the new template; the canary may be the only healthy copy (law 9)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class CanaryRef:
+    """Names one canary object."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AlertPause:
+    """An alert that holds the traffic-increase gate closed, as remembered on the canary object.
+
+    ``revision`` binds it: the next revision starts with its gate open.
+    """
+
+    fingerprint: str
+    starts_at: datetime.datetime
+    revision: str
+    alertname: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Workload:
+    """What runs the pods of one side: enough of a Deployment to tell versions and readiness."""
+
+    namespace: str
+    name: str
+    labels: Mapping[str, str]
+    """Labels of the pod template: what metrics carry as their version."""
+    images: tuple[str, ...]
+    replicas: int
+    ready_replicas: int
+    generation: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Canary:
+    """One canary as last observed.
+
+    ``revision`` is Flagger's ``status.lastAppliedSpec``: a hash that can be compared, never recomputed.
+    ``analysis_began`` is ``conditions[0].lastTransitionTime`` (``status.lastTransitionTime`` moves at every
+    tick), or later when a newer revision was seen to take over within one analysis.
+    ``status_weight`` is only good for telling a broken promotion (100 in ``Failed``): weights are read from
+    the routes.
+    """
+
+    ref: CanaryRef
+    uid: str
+    phase: CanaryPhase
+    revision: str
+    promoted_revision: str
+    analysis_began: datetime.datetime | None
+    status_weight: int
+    workload: str
+    workload_kind: str
+    service: str
+    provider: str
+    suspended: bool
+    deleting: bool
+    paused: bool
+    alert_pauses: tuple[AlertPause, ...]
+    resource_version: str
+
+    @property
+    def canary_service(self) -> str:
+        """The Service that selects the canary's pods (Flagger's naming)."""
+        return f"{self.service}-canary"
+
+    @property
+    def primary_service(self) -> str:
+        """The Service that selects the stable pods (Flagger's naming)."""
+        return f"{self.service}-primary"
+
+    @property
+    def primary_workload(self) -> str:
+        """The stable Deployment (Flagger's naming)."""
+        return f"{self.workload}-primary"
+
+    @property
+    def under_analysis(self) -> bool:
+        """A revision is being tried out, and taking its traffic away is safe."""
+        return self.phase in UNDER_ANALYSIS and not self.deleting
+
+    @property
+    def promotion_broke(self) -> bool:
+        """``Failed`` with the canary at 100%: a promotion whose primary never became ready (law 9)."""
+        return self.phase is CanaryPhase.FAILED and self.status_weight == 100

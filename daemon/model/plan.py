@@ -1,0 +1,62 @@
+"""What is to be done: steps, each safe to repeat, each saying all that its execution needs."""
+
+import dataclasses
+
+from daemon.model.canary import AlertPause, CanaryRef
+from daemon.model.rollback import Amendment, NewRollback
+from daemon.model.route import RoutePatch
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ZeroRoute:
+    """Write one routing object to zero."""
+
+    patch: RoutePatch
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OpenRecord:
+    """Create the record: the intent becomes durable."""
+
+    record: NewRollback
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AmendRecord:
+    """Write progress into the record's status."""
+
+    namespace: str
+    name: str
+    amendment: Amendment
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CloseGate:
+    """Remember on the canary object that an alert holds its traffic-increase gate closed."""
+
+    canary: CanaryRef
+    pause: AlertPause
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OpenGate:
+    """Forget alerts that held the gate closed."""
+
+    canary: CanaryRef
+    fingerprints: tuple[str, ...]
+
+
+Step = ZeroRoute | OpenRecord | AmendRecord | CloseGate | OpenGate
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps that may all be carried out at once: none waits for another (law 2).
+
+    An empty plan means that the world is as it should be.
+    """
+
+    steps: tuple[Step, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.steps)

@@ -1,0 +1,153 @@
+"""The record: a ``Rollback`` object (rollbacks.pullback.dev), our only memory that survives us."""
+
+import dataclasses
+import datetime
+import enum
+from collections.abc import Mapping
+
+from daemon.model.canary import CanaryRef
+from daemon.model.route import Original, WeightChange
+
+
+class RollbackPhase(enum.StrEnum):
+    """``status.phase``, as the contract spells it."""
+
+    PENDING = "Pending"
+    ZEROED = "Zeroed"
+    PROVED = "Proved"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    ESCALATED = "Escalated"
+    DRY_RUN = "DryRun"
+
+
+FINISHED = frozenset({RollbackPhase.COMPLETED, RollbackPhase.FAILED, RollbackPhase.DRY_RUN})
+
+
+class Trigger(enum.StrEnum):
+    """``spec.trigger``: who asked."""
+
+    ALERT = "Alert"
+    OPERATOR = "Operator"
+    FLAGGER = "Flagger"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RecordedSignal:
+    """The alert that asked for the rollback, as it stands in ``spec.signal``."""
+
+    fingerprint: str
+    starts_at: datetime.datetime
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    generator_url: str = ""
+    external_url: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Timeline:
+    """When what was done. Wall clock, UTC. None: not yet."""
+
+    started_at: datetime.datetime | None = None
+    """The signal was received (the promise's clocks start here); None until the first status is written."""
+    decided_at: datetime.datetime | None = None
+    zeroed_at: datetime.datetime | None = None
+    proved_at: datetime.datetime | None = None
+    escalated_at: datetime.datetime | None = None
+    completed_at: datetime.datetime | None = None
+    received_at: datetime.datetime | None = None
+    """The same as ``started_at``, as the creation of the record carried it."""
+
+
+class Milestone(enum.StrEnum):
+    """``status.conditions[].type``: each is set to True once and stays."""
+
+    ZEROED = "Zeroed"
+    PROVED = "Proved"
+    ESCALATED = "Escalated"
+    COMPLETED = "Completed"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Condition:
+    """A milestone that was reached, why, and when."""
+
+    type: Milestone
+    reason: str
+    message: str
+    at: datetime.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rollback:
+    """One record, read. ``revision`` may be empty in a record made by hand until it is bound."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    created_at: datetime.datetime
+    canary: CanaryRef
+    revision: str
+    trigger: Trigger
+    reason: str
+    requested_by: str
+    signal: RecordedSignal | None
+    dry_run: bool
+    phase: RollbackPhase
+    timeline: Timeline
+    checksum: str = ""
+    holds: int = 0
+    weights: tuple[WeightChange, ...] = ()
+    originals: tuple[Original, ...] = ()
+    proof: tuple[str, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    message: str = ""
+
+    @property
+    def finished(self) -> bool:
+        return self.phase in FINISHED
+
+    @property
+    def started_at(self) -> datetime.datetime:
+        return self.timeline.started_at or self.timeline.received_at or self.created_at
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NewRollback:
+    """A record to be created: the durable intent, complete before the first answer."""
+
+    namespace: str
+    name: str
+    canary: CanaryRef
+    revision: str
+    trigger: Trigger
+    reason: str
+    requested_by: str
+    signal: RecordedSignal | None
+    dry_run: bool
+    started_at: datetime.datetime
+    decided_at: datetime.datetime
+    weights: tuple[WeightChange, ...] = ()
+    originals: tuple[Original, ...] = ()
+    checksum: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Amendment:
+    """What to change in a record's status. None leaves a field alone."""
+
+    phase: RollbackPhase | None = None
+    revision: str | None = None
+    timeline: Timeline = Timeline()
+    seconds_to_zero: float | None = None
+    checksum: str | None = None
+    holds: int | None = None
+    weights: tuple[WeightChange, ...] | None = None
+    originals: tuple[Original, ...] | None = None
+    proof: tuple[str, ...] | None = None
+    conditions: tuple[Condition, ...] | None = None
+    message: str | None = None
+
+    def __bool__(self) -> bool:
+        return self != Amendment()

@@ -1,0 +1,1 @@
+"""What we decide: pure and synchronous; ``now`` comes in with the evidence."""

@@ -1,0 +1,201 @@
+"""One check, one sentence. Each sees all the evidence and either decides or lets the next one speak."""
+
+import datetime
+
+from daemon.model.canary import PRIMARY_CHANGING, Canary, CanaryPhase, Workload
+from daemon.model.decision import Decision, Evidence, Reason, Verdict
+from daemon.model.rollback import RollbackPhase
+from daemon.model.rules import LabelNames
+from daemon.model.signal import Alert
+from daemon.policy.correlating import SAYS_NOTHING
+
+ALERT_VERSION_LABELS = ("version", "destination_version")
+"""Alert labels that carry the version of the subject's pods (``revision`` may be the mesh's own)."""
+
+
+def primary_is_changing(evidence: Evidence) -> Decision | None:
+    """Law 9: during promotion the canary may be the only healthy copy."""
+    canary = evidence.canary
+    if canary is None:
+        return None
+    if canary.phase in PRIMARY_CHANGING:
+        return Decision(
+            Verdict.ESCALATE, Reason.PROMOTION_UNDER_WAY,
+            f"phase {canary.phase}: the primary already has the new template, so no traffic is moved; "
+            "revert the Deployment to its previous template",
+        )  # fmt: skip
+    if canary.promotion_broke:
+        return Decision(
+            Verdict.ESCALATE, Reason.PROMOTION_BROKE,
+            "phase Failed with the canary at 100%: the promotion broke and the primary is the new version, "
+            "so no traffic is moved; revert the Deployment to its previous template",
+        )  # fmt: skip
+    return None
+
+
+def canary_is_active(evidence: Evidence) -> Decision | None:
+    """Without a revision under analysis there is no canary traffic to take away.
+
+    ``Failed`` alone does not mean zero (law 6): while its routes still send traffic it counts as active.
+    """
+    canary = evidence.canary
+    if canary is None:
+        return Decision(Verdict.IGNORE, Reason.NO_ACTIVE_CANARY, "the canary object does not exist")
+    if canary.under_analysis or canary.phase in PRIMARY_CHANGING:
+        return None
+    if canary.phase is CanaryPhase.FAILED and evidence.routes_known and not evidence.routes_at_zero:
+        return None
+    return Decision(Verdict.IGNORE, Reason.NO_ACTIVE_CANARY, f"phase {canary.phase or 'not set'}")
+
+
+def signal_is_of_this_revision(evidence: Evidence, alert: Alert) -> Decision | None:
+    """A signal older than the revision's analysis speaks of another one (law 4)."""
+    canary = evidence.canary
+    if canary is None or canary.analysis_began is None or canary.phase is CanaryPhase.FAILED:
+        return None
+    tolerance = datetime.timedelta(seconds=evidence.limits.clock_tolerance)
+    if alert.starts_at + tolerance < canary.analysis_began:
+        return Decision(
+            Verdict.IGNORE, Reason.SIGNAL_OLDER_THAN_REVISION,
+            f"firing since {alert.starts_at.isoformat()}, but revision {canary.revision} is under analysis "
+            f"only since {canary.analysis_began.isoformat()}",
+        )  # fmt: skip
+    return None
+
+
+def signal_names_this_version(evidence: Evidence, alert: Alert, labels: LabelNames) -> Decision | None:
+    """An alert that names a version must name the one this canary runs, where that can be compared."""
+    canary, workload = evidence.canary, evidence.workload
+    if canary is None or workload is None:
+        return None
+    running = {workload.labels[name] for name in labels.template_version if workload.labels.get(name)}
+    if not running:
+        return None
+    running |= {tag(image) for image in workload.images} | {canary.revision}
+    for name in ALERT_VERSION_LABELS:
+        named = alert.labels.get(name, "")
+        if named not in SAYS_NOTHING and named not in running:
+            return Decision(
+                Verdict.IGNORE, Reason.NAMES_ANOTHER_VERSION,
+                f'{name}="{named}", but {canary.ref} runs {", ".join(sorted(filter(None, running)))}',
+            )  # fmt: skip
+    return None
+
+
+def episode_is_new(evidence: Evidence, alert: Alert) -> Decision | None:
+    """One episode of one alert leads to one rollback: the next revision is not killed by the last one's alert."""
+    for record in evidence.records:
+        rehearsal = record.phase is RollbackPhase.DRY_RUN and not evidence.rehearsing
+        if not record.finished or rehearsal or record.signal is None:
+            continue
+        if (record.signal.fingerprint, record.signal.starts_at) == alert.key:
+            return Decision(
+                Verdict.IGNORE, Reason.ALREADY_HANDLED,
+                f"this episode led to Rollback {record.name}, which is {record.phase}",
+            )  # fmt: skip
+    return None
+
+
+def rollback_is_not_yet_in_force(evidence: Evidence) -> Decision | None:
+    """What is in force already needs nothing more."""
+    intent, canary = evidence.intent, evidence.canary
+    if intent is None or canary is None or intent.dry_run or intent.revision != canary.revision:
+        return None
+    return Decision(
+        Verdict.ROLL_BACK, Reason.ALREADY_ROLLING_BACK,
+        f"Rollback {intent.record_name} is in force for revision {intent.revision}",
+    )  # fmt: skip
+
+
+def intent_still_applies(evidence: Evidence) -> Decision | None:
+    """A rollback stands for one revision of one canary, until its controller has accepted the failure."""
+    intent, canary = evidence.intent, evidence.canary
+    if canary is None:
+        return Decision(Verdict.IGNORE, Reason.CANARY_GONE, "the canary object no longer exists")
+    if intent is None or canary.revision == intent.revision:
+        return None
+    return Decision(
+        Verdict.IGNORE, Reason.NEW_REVISION_BEGAN,
+        f"revision {canary.revision} is being rolled out, this rollback was for {intent.revision}",
+    )  # fmt: skip
+
+
+def it_is_no_rehearsal(evidence: Evidence) -> Decision | None:
+    """A dry run ends where the writing would begin."""
+    if evidence.intent is None or not evidence.intent.dry_run:
+        return None
+    return Decision(Verdict.IGNORE, Reason.DRY_RUN, "dry run: no route is written")
+
+
+def revision_is_not_promoted(evidence: Evidence) -> Decision | None:
+    """What became the primary can no longer be pulled back by moving traffic."""
+    canary = evidence.canary
+    if canary is None or canary.phase not in {CanaryPhase.SUCCEEDED, CanaryPhase.INITIALIZED}:
+        return None
+    return Decision(
+        Verdict.IGNORE, Reason.REVISION_PROMOTED,
+        f"phase {canary.phase}: revision {canary.revision} is the stable version now; "
+        "revert the Deployment to its previous template",
+    )  # fmt: skip
+
+
+def failure_is_not_yet_accepted(evidence: Evidence) -> Decision | None:
+    """The latch ends when the controller says Failed, the routes are at 0, and that has been proved."""
+    canary = evidence.canary
+    if canary is None or canary.phase is not CanaryPhase.FAILED or not evidence.routes_at_zero:
+        return None
+    if evidence.proof is None and not (evidence.record and evidence.record.timeline.proved_at):
+        return None
+    return Decision(Verdict.IGNORE, Reason.FAILURE_ACCEPTED, "phase Failed, routes at 0, proved")
+
+
+def deadline_is_kept(evidence: Evidence) -> Decision | None:
+    """Zero is proved in time, or a person is told."""
+    intent = evidence.intent
+    if intent is None or evidence.proof is not None:
+        return None
+    if evidence.record is not None and evidence.record.timeline.proved_at is not None:
+        return None
+    seconds = (evidence.now - intent.received_at).total_seconds()
+    if seconds < evidence.limits.deadline:
+        return None
+    return Decision(
+        Verdict.ESCALATE, Reason.DEADLINE_EXCEEDED,
+        f"not proved at 0 after {seconds:.0f} s (deadline {evidence.limits.deadline:.0f} s): {_what_is_missing(evidence)}",
+    )  # fmt: skip
+
+
+def write_is_accepted(evidence: Evidence) -> Decision | None:
+    """A write that is refused for good needs a person now, not at the deadline."""
+    if not evidence.write_refused or evidence.routes_at_zero:
+        return None
+    return Decision(Verdict.ESCALATE, Reason.WRITE_REFUSED, evidence.write_refused)
+
+
+def _what_is_missing(evidence: Evidence) -> str:
+    canary = evidence.canary
+    if not evidence.routes_known:
+        provider = canary.provider if canary else ""
+        return f"the routes of provider {provider or 'unknown'} cannot be written; only the rollback hook acts"
+    raised = [route for route in evidence.routes if not route.at_zero]
+    if raised:
+        return "still above 0: " + ", ".join(f"{route.ref} at {route.weight:g}%" for route in raised)
+    return "routes are at 0, but no proof that traffic has stopped"
+
+
+def tag(image: str) -> str:
+    """The tag of an image reference, or its digest, or nothing: ``repo:5000/app:v4`` says ``v4``."""
+    if "@" in image:
+        return image.split("@", 1)[1]
+    last = image.rsplit("/", 1)[-1]
+    return last.split(":", 1)[1] if ":" in last else ""
+
+
+def versions_of(canary: Canary, workload: Workload | None, labels: LabelNames) -> frozenset[str]:
+    """Every word by which a metric may call the version that a canary runs."""
+    words = {canary.revision}
+    if workload is not None:
+        words |= {workload.labels.get(name, "") for name in labels.template_version}
+        words |= {workload.labels.get("pod-template-hash", "")}
+        words |= {tag(image) for image in workload.images}
+    return frozenset(words - SAYS_NOTHING)

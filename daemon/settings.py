@@ -1,0 +1,288 @@
+"""Everything that can be configured: grouped, frozen, read once. An unknown name stops the start.
+
+Later wins: the defaults here (``config/pullback.yaml`` shows them with comments), the file given with
+``--config``, the environment (``PULLBACK_<GROUP>__<FIELD>``, lists and objects as JSON). Secrets are files.
+"""
+
+import os
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import pydantic
+import pydantic_settings
+import yaml
+
+from daemon.model import errors
+from daemon.model.rules import Act, AlertRule, Fallback, LabelNames, Matcher
+
+PREFIX = "PULLBACK_"
+
+Seconds = Annotated[float, pydantic.BeforeValidator(lambda value: _seconds(value)), pydantic.Field(ge=0)]
+"""Seconds, as a number or as ``250ms``, ``30s``, ``5m``, ``1h``."""
+
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*$")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _seconds(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = _DURATION.match(value)
+    if found is None:
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError(f"expected a duration such as 30s, 5m or 250ms, got {value!r}") from None
+    return float(found[1]) * _UNITS[found[2]]
+
+
+class Group(pydantic.BaseModel):
+    """One group of settings."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class Door(Group):
+    """Who may use one group of paths. With nothing configured the daemon refuses to start."""
+
+    bearer_token_files: tuple[pathlib.Path, ...] = ()
+    """Files with one token each; all are valid at once, so that a token can be rotated. Read again when changed."""
+    username: str = "pullback"
+    """For basic auth."""
+    password_files: tuple[pathlib.Path, ...] = ()
+    """Files with one password each, valid at once, read again when changed."""
+    allow_anonymous: bool = False
+    """Let everybody in who reaches the port. For a mesh that authenticates callers itself."""
+
+
+class Tls(Group):
+    """TLS on the port. Without a certificate it speaks plain HTTP, as most do behind a mesh."""
+
+    certificate_file: pathlib.Path | None = None
+    key_file: pathlib.Path | None = None
+    client_ca_file: pathlib.Path | None = None
+    """If set, callers must show a certificate of this authority (mTLS), besides any credential."""
+
+
+class Web(Group):
+    """The HTTP port."""
+
+    host: str = "0.0.0.0"
+    port: int = pydantic.Field(default=8080, ge=0, le=65535)
+    """0 takes a free port (and logs it)."""
+    body_limit: int = pydantic.Field(default=1024 * 1024, ge=1024)
+    """Bytes of a request body; an Alertmanager group of 1280 ordinary alerts has 1 MiB."""
+    body_timeout: Seconds = 10.0
+    keep_alive: Annotated[Seconds, pydantic.Field(le=15)] = 15.0
+    """Idle seconds before a connection is closed; Flagger leaves one behind with every call, so 15 at most."""
+    connections: int = pydantic.Field(default=1000, ge=10)
+    """Open connections, over all callers."""
+    answer_within: Annotated[Seconds, pydantic.Field(gt=0, le=9)] = 8.0
+    """Alertmanager gives up a flush after max(group_interval, 10 s): answer 503 before that, so it retries."""
+    alertmanager: Door = Door()
+    flagger: Door = Door()
+    console: Door = Door()
+    """The JSON under /api. Unlike the two above it may be left unconfigured: then nobody gets in."""
+    tls: Tls = Tls()
+
+
+class Kubernetes(Group):
+    """The API server."""
+
+    kubeconfig: pathlib.Path | None = None
+    """Default: the pod's own service account, else KUBECONFIG or ~/.kube/config."""
+    context: str | None = None
+    namespaces: tuple[str, ...] = ()
+    """Watch only these; empty: the whole cluster."""
+    timeout: Annotated[Seconds, pydantic.Field(gt=0)] = 2.0
+    """Of every single call: a rollback must be able to try several times within its budget."""
+    watch_timeout: Annotated[Seconds, pydantic.Field(ge=1)] = 20.0
+    """The server ends a watch after this and we resume it: how long a dead connection can go unnoticed."""
+    stale_after: Annotated[Seconds, pydantic.Field(gt=0)] = 45.0
+    """A watch that heard nothing for this long makes the daemon not ready and its gates cautious."""
+    absent_retry: Annotated[Seconds, pydantic.Field(gt=0)] = 15.0
+    """How often a kind that is not installed is looked for."""
+    cluster_domain: str = "cluster.local"
+
+
+class Labels(Group):
+    """Which alert labels mean what; the first that is present speaks."""
+
+    namespace: tuple[str, ...] = LabelNames().namespace
+    canary: tuple[str, ...] = LabelNames().canary
+    workload: tuple[str, ...] = LabelNames().workload
+    application: tuple[str, ...] = LabelNames().application
+    version: tuple[str, ...] = LabelNames().version
+    host: tuple[str, ...] = LabelNames().host
+    template_version: tuple[str, ...] = LabelNames().template_version
+    """Labels of a *pod template* that say its version."""
+
+
+class Correlation(Group):
+    """Whom an alert speaks about."""
+
+    labels: Labels = Labels()
+    fallback: Fallback = Fallback.REFUSE
+    """For an alert that names nothing: ``refuse``, or ``single-active`` (the one active canary of its namespace)."""
+    clock_tolerance: Seconds = 5.0
+    """How far the clocks of Prometheus and of the cluster may disagree about what came first."""
+
+
+class Rule(Group):
+    """One line of the alert policy."""
+
+    match: tuple[str, ...]
+    """Matchers as in Alertmanager, all of which must match: ``severity="critical"``, ``team=~"a|b"``."""
+    act: Act
+    """``rollback``, ``pause`` (closes the traffic-increase gate while firing) or ``ignore``."""
+
+    @pydantic.field_validator("match")
+    @classmethod
+    def _readable(cls, matchers: tuple[str, ...]) -> tuple[str, ...]:
+        for matcher in matchers:
+            Matcher.parse(matcher)
+        return matchers
+
+
+class Policy(Group):
+    """What alerts may do."""
+
+    rules: tuple[Rule, ...] = (
+        Rule(match=('severity="critical"',), act=Act.ROLLBACK),
+        Rule(match=('severity="warning"',), act=Act.PAUSE),
+    )
+    """First match wins; an alert that matches none is recorded and does nothing."""
+    watchdog_alertname: str = "Watchdog"
+    """The always-firing alert whose arrival shows that the road to us is open; empty: none."""
+
+
+class Rollback(Group):
+    """From the decision to zero."""
+
+    deadline: Annotated[Seconds, pydantic.Field(gt=0)] = 120.0
+    """From received to proved; past it a person is told, with the command that does it by hand."""
+    dry_run: bool = False
+    """Decide and record, write no route, open no hook: for the first days in a new cluster."""
+    mailbox: int = pydantic.Field(default=1000, ge=1)
+    """Alerts that may wait for one canary; beyond it the sender is told to come again."""
+    backoff_first: Annotated[Seconds, pydantic.Field(gt=0)] = 0.05
+    backoff_most: Annotated[Seconds, pydantic.Field(gt=0, le=10)] = 2.0
+
+
+class Proof(Group):
+    """That traffic has stopped."""
+
+    window: Seconds = 5.0
+    """How long the routes must have been read back at 0 without a break."""
+    read_back: Annotated[Seconds, pydantic.Field(gt=0)] = 1.0
+    """Between two readings until proved."""
+    read_back_after: Annotated[Seconds, pydantic.Field(gt=0)] = 5.0
+    """Between two readings for as long as it is held."""
+    prometheus_url: str = ""
+    """If set, the canary's request rate must also be 0 there."""
+    prometheus_query: str = (
+        'sum(rate(istio_requests_total{destination_workload="$workload",'
+        'destination_workload_namespace="$namespace"}[1m]))'
+    )
+    """PromQL; ``$namespace $name $workload $service $canary_service`` are names of Kubernetes objects."""
+    prometheus_timeout: Annotated[Seconds, pydantic.Field(gt=0)] = 5.0
+
+    @pydantic.field_validator("prometheus_query")
+    @classmethod
+    def _fillable(cls, query: str) -> str:
+        unknown = set(re.findall(r"\$\{?([a-z_]+)", query)) - {"namespace", "name", "workload", "service",
+                                                                "canary_service"}  # fmt: skip
+        if unknown:
+            raise ValueError(f"unknown field ${min(unknown)}")
+        return query
+
+
+class Log(Group):
+    """Log lines, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+class Lifecycle(Group):
+    """Starting and stopping."""
+
+    drain: Seconds = 5.0
+    """On SIGTERM, how long running writes may take to finish."""
+    linger: Seconds = 0.0
+    """On SIGTERM, how long to go on answering while endpoints lose us (webhooks get 503 meanwhile)."""
+
+
+class Settings(pydantic_settings.BaseSettings):
+    """All groups. Nothing stands at the top level: a typo there could not be told from a foreign variable."""
+
+    model_config = pydantic_settings.SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    web: Web = Web()
+    kubernetes: Kubernetes = Kubernetes()
+    correlation: Correlation = Correlation()
+    policy: Policy = Policy()
+    rollback: Rollback = Rollback()
+    proof: Proof = Proof()
+    log: Log = Log()
+    lifecycle: Lifecycle = Lifecycle()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[pydantic_settings.BaseSettings],
+        init_settings: pydantic_settings.PydanticBaseSettingsSource,
+        env_settings: pydantic_settings.PydanticBaseSettingsSource,
+        dotenv_settings: pydantic_settings.PydanticBaseSettingsSource,
+        file_secret_settings: pydantic_settings.PydanticBaseSettingsSource,
+    ) -> tuple[pydantic_settings.PydanticBaseSettingsSource, ...]:
+        """The environment over the file, which comes in as the arguments."""
+        return env_settings, init_settings
+
+    @property
+    def rules(self) -> tuple[AlertRule, ...]:
+        return tuple(
+            AlertRule(tuple(Matcher.parse(text) for text in rule.match), rule.act) for rule in self.policy.rules
+        )
+
+    @property
+    def label_names(self) -> LabelNames:
+        return LabelNames(**self.correlation.labels.model_dump())
+
+
+def load(path: pathlib.Path | None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Reads the file and the environment. Raises ConfigurationError naming file, field and what was expected."""
+    environment = os.environ if environment is None else environment
+    source = str(path) if path else "the environment"
+    document = _read(path) if path else {}
+    for name in environment:
+        group, delimiter, _ = name.removeprefix(PREFIX).partition("__")
+        if name.startswith(PREFIX) and delimiter and group.lower() not in Settings.model_fields:
+            raise errors.ConfigurationError(
+                f"{name}: no group {group.lower()!r}; expected one of {', '.join(Settings.model_fields)}"
+            )
+    try:
+        return Settings(**document)
+    except pydantic.ValidationError as error:
+        lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False)]
+        raise errors.ConfigurationError(f"{source}: " + "\n  ".join(lines)) from error
+    except pydantic_settings.SettingsError as error:
+        raise errors.ConfigurationError(f"the environment: {error}") from error
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise errors.ConfigurationError(f"{path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise errors.ConfigurationError(f"{path}: not YAML: {error}") from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise errors.ConfigurationError(f"{path}: expected groups of settings, got {type(document).__name__}")
+    return {str(key): value for key, value in document.items()}

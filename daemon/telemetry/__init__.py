@@ -1,0 +1,1 @@
+"""How we tell what happened: listeners. Only this room knows prometheus_client and structlog."""

@@ -1,0 +1,142 @@
+"""What happened, as log lines: one event name each, the contract's words as fields, never a credential."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from daemon.model.canary import CanaryRef
+from daemon.model.decision import Decision, Intent, Reason, Verdict
+from daemon.model.outcome import StepOutcome
+from daemon.model.plan import AmendRecord, CloseGate, OpenGate, OpenRecord, ZeroRoute
+from daemon.model.rollback import Rollback
+from daemon.model.route import RouteView
+from daemon.model.signal import Alert, HookType, MalformedAlert, Source
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_QUIET_HOOKS = frozenset({HookType.EVENT, HookType.POST_ROLLOUT})
+
+
+def configure(*, level: str, style: str) -> None:
+    """``style`` is ``json`` (one object a line) or ``console``. Logs go to standard error."""
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    if style == "json":
+        renderer = structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks if style == "json" else structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # Libraries speak through the standard module: only their warnings, in the same place.
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+class Logs:
+    """Keeps ``ports.Observer`` for people."""
+
+    def __init__(self) -> None:
+        self.log: Any = structlog.get_logger("pullback")
+
+    def signal_judged(self, source: Source, decision: Decision, canary: CanaryRef | None, alert: Alert) -> None:
+        speak = self.log.debug if decision.verdict is Verdict.IGNORE and _expected(decision.reason) else self.log.info
+        speak(
+            "signal.judged", source=source.value, verdict=decision.verdict.value, reason=decision.reason.value,
+            detail=decision.detail, canary=None if canary is None else str(canary), alertname=alert.name,
+            fingerprint=alert.fingerprint, starts_at=alert.starts_at.isoformat(), firing=alert.firing,
+        )  # fmt: skip
+
+    def alert_malformed(self, alert: MalformedAlert) -> None:
+        self.log.warning("signal.malformed", problem=alert.problem, fingerprint=alert.fingerprint)
+
+    def group_truncated(self, count: int, group_key: str) -> None:
+        self.log.warning(
+            "signal.truncated", alerts_cut_off=count, group_key=group_key,
+            hint="set max_alerts: 0 on the receiver; what was cut off is unknown here",
+        )  # fmt: skip
+
+    def heartbeat(self) -> None:
+        self.log.debug("watchdog.heard")
+
+    def rollback_decided(self, canary: CanaryRef, intent: Intent, decision: Decision) -> None:
+        self.log.warning(
+            "rollback.decided", canary=str(canary), revision=intent.revision, verdict=decision.verdict.value,
+            reason=decision.reason.value, trigger=intent.trigger.value, requested_by=intent.requested_by,
+            detail=decision.detail, record=intent.record_name, dry_run=intent.dry_run,
+        )  # fmt: skip
+
+    def step_done(self, canary: CanaryRef, outcome: StepOutcome) -> None:
+        name, target = _describe(outcome)
+        if outcome.error is None:
+            self.log.info("step.done", canary=str(canary), step=name, target=target)
+        else:
+            self.log.warning(
+                "step.failed", canary=str(canary), step=name, target=target,
+                error=type(outcome.error).__name__, problem=str(outcome.error),
+            )  # fmt: skip
+
+    def rollback_moved(self, before: Rollback | None, after: Rollback) -> None:
+        timeline, began = after.timeline, after.started_at
+        moments = (("zeroed", timeline.zeroed_at), ("proved", timeline.proved_at), ("completed", timeline.completed_at))
+        clocks = {f"seconds_to_{word}": round((at - began).total_seconds(), 4) for word, at in moments if at is not None}
+        self.log.warning(
+            "rollback.moved", canary=str(after.canary), revision=after.revision, record=after.name,
+            phase=after.phase.value, message=after.message, holds=after.holds, **clocks,
+        )  # fmt: skip
+
+    def raised_again(self, canary: CanaryRef, route: RouteView) -> None:
+        writer = route.writers[0] if route.writers else "unknown"
+        self.log.warning(
+            "hold.pushed_back", canary=str(canary), route=str(route.ref), found_percent=route.weight, raised_by=writer,
+        )  # fmt: skip
+
+    def escalated(self, canary: CanaryRef, reason: Reason, detail: str, break_glass: Sequence[str]) -> None:
+        self.log.error(
+            "rollback.escalated", canary=str(canary), reason=reason.value, detail=detail, break_glass=list(break_glass),
+        )  # fmt: skip
+
+    def gate_answered(self, hook: HookType, canary: CanaryRef, decision: Decision, *, opened: bool) -> None:
+        quiet = hook in _QUIET_HOOKS or decision.reason in {Reason.NO_ROLLBACK, Reason.OPEN}
+        speak = self.log.debug if quiet else self.log.info
+        speak(
+            "gate.answered", hook=hook.value, canary=str(canary), answer=200 if opened else 403,
+            reason=decision.reason.value, detail=decision.detail,
+        )  # fmt: skip
+
+    def pass_failed(self, canary: CanaryRef, error: BaseException) -> None:
+        self.log.error("pass.failed", canary=str(canary), exc_info=error)
+
+    # -- not of a canary
+
+    def watch_changed(self, kind: str, namespace: str | None, state: str) -> None:
+        speak = self.log.info if state == "synced" else self.log.warning
+        speak("watch.changed", kind=kind, namespace=namespace or "(all)", state=state)
+
+    def request_refused(self, route: str, why: str) -> None:
+        self.log.warning("request.refused", route=route, why=why)
+
+
+def _expected(reason: Reason) -> bool:
+    return reason in {Reason.RESOLVED_NEVER_UNDOES, Reason.NOTHING_TO_RESUME, Reason.HEARTBEAT, Reason.POLICY_IGNORES}
+
+
+def _describe(outcome: StepOutcome) -> tuple[str, str]:
+    match outcome.step:
+        case ZeroRoute(patch):
+            return "zero-route", str(patch.route)
+        case OpenRecord(record):
+            return "open-record", f"{record.namespace}/{record.name}"
+        case AmendRecord(namespace, name, amendment):
+            return "amend-record", f"{namespace}/{name} {amendment.phase.value if amendment.phase else ''}".strip()
+        case CloseGate(canary):
+            return "close-gate", str(canary)
+        case OpenGate(canary):
+            return "open-gate", str(canary)

@@ -1,0 +1,183 @@
+"""The catalogue of metrics, fed by listening. Label values come from enums, plus ``namespace`` and ``canary`` where said."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from daemon import ports
+from daemon.model.canary import CanaryPhase, CanaryRef
+from daemon.model.decision import Decision, Intent, Reason, Verdict
+from daemon.model.outcome import StepOutcome
+from daemon.model.rollback import Rollback, RollbackPhase, Trigger
+from daemon.model.route import RouteView
+from daemon.model.signal import Alert, HookType, MalformedAlert, Source
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 90, 120)
+"""From one API write to the deadline."""
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CanarySeen:
+    """One canary, for the gauges."""
+
+    ref: CanaryRef
+    phase: CanaryPhase
+    weight: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """What the gauges show, asked for at each scrape."""
+
+    canaries: Callable[[], Iterable[CanarySeen]]
+    in_progress: Callable[[], int]
+    watch_ages: Callable[[], Iterable[tuple[str, float]]]
+
+
+class Metrics:
+    """Keeps ``ports.Observer`` for Prometheus."""
+
+    def __init__(self, *, clock: ports.Clock, version: str) -> None:
+        self._clock = clock
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self._signals = Counter(
+            "pullback_signals", "Signals judged.", ["source", "verdict", "reason"], registry=registry)  # fmt: skip
+        self._rollbacks = Counter(
+            "pullback_rollbacks", "Rollbacks that ended, or were escalated.", ["trigger", "outcome"],
+            registry=registry)  # fmt: skip
+        self._seconds = Histogram(
+            "pullback_rollback_seconds", "Seconds from the signal received to each milestone.", ["until"],
+            buckets=SECONDS, registry=registry)  # fmt: skip
+        self._alert_age = Histogram(
+            "pullback_alert_age_seconds", "Seconds from an alert's startsAt to its being received.",
+            buckets=(0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600), registry=registry)  # fmt: skip
+        self._holds = Counter("pullback_holds", "Times a weight was pushed back to 0.", registry=registry)
+        self._gates = Counter(
+            "pullback_gate_answers", "Answers to Flagger's hooks.", ["hook", "answer"], registry=registry)  # fmt: skip
+        self._deadline = Counter(
+            "pullback_deadline_exceeded", "Rollbacks not proved at 0 within the deadline.", registry=registry)  # fmt: skip
+        self._escalations = Counter(
+            "pullback_escalations", "Times a person was needed.", ["reason"], registry=registry)  # fmt: skip
+        self._steps = Counter(
+            "pullback_steps", "Steps carried out.", ["step", "outcome"], registry=registry)  # fmt: skip
+        self._truncated = Counter(
+            "pullback_truncated_alerts", "Alerts that Alertmanager cut off a webhook.", registry=registry)  # fmt: skip
+        self._failures = Counter("pullback_pass_failures", "Passes that ended in an unforeseen error.", registry=registry)
+        self._requests = Histogram(
+            "pullback_http_request_seconds", "Own time of HTTP requests.", ["route", "method", "status"],
+            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=registry)  # fmt: skip
+        Gauge("pullback_build_info", "The version, as a label.", ["version"], registry=registry).labels(version).set(1)
+        self._heartbeat: float | None = None
+        for until in ("zeroed", "proved", "completed"):
+            self._seconds.labels(until)
+        for trigger in Trigger:
+            for outcome in (RollbackPhase.COMPLETED, RollbackPhase.FAILED, RollbackPhase.ESCALATED):
+                self._rollbacks.labels(trigger.value, outcome.value)
+
+    def show(self, seen: Seen) -> None:
+        """Registers the gauges that are read from the world at each scrape."""
+        self.registry.register(_World(seen, self._heartbeat_age))
+
+    def render(self) -> bytes:
+        return generate_latest(self.registry)
+
+    def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        known = method if method in _METHODS else "other"
+        self._requests.labels(route, known, str(status)).observe(seconds)
+
+    def _heartbeat_age(self) -> float | None:
+        return None if self._heartbeat is None else self._clock.now().timestamp() - self._heartbeat
+
+    # -- ports.Observer
+
+    def signal_judged(self, source: Source, decision: Decision, canary: CanaryRef | None, alert: Alert) -> None:
+        self._signals.labels(source.value, decision.verdict.value, decision.reason.value).inc()
+        if decision.reason is Reason.ALERT_FIRES:
+            self._alert_age.observe(max(0.0, (self._clock.now() - alert.starts_at).total_seconds()))
+
+    def alert_malformed(self, alert: MalformedAlert) -> None:
+        self._signals.labels(Source.ALERTMANAGER.value, Verdict.IGNORE.value, Reason.MALFORMED.value).inc()
+
+    def group_truncated(self, count: int, group_key: str) -> None:
+        self._truncated.inc(count)
+        self._signals.labels(Source.ALERTMANAGER.value, Verdict.IGNORE.value, Reason.TRUNCATED.value).inc()
+
+    def heartbeat(self) -> None:
+        self._heartbeat = self._clock.now().timestamp()
+
+    def rollback_decided(self, canary: CanaryRef, intent: Intent, decision: Decision) -> None:
+        if intent.trigger is not Trigger.ALERT:
+            self._signals.labels(Source.OPERATOR.value, decision.verdict.value, decision.reason.value).inc()
+
+    def step_done(self, canary: CanaryRef, outcome: StepOutcome) -> None:
+        word = "done" if outcome.error is None else type(outcome.error).__name__
+        self._steps.labels(type(outcome.step).__name__, word).inc()
+
+    def rollback_moved(self, before: Rollback | None, after: Rollback) -> None:
+        timeline, began = after.timeline, after.started_at
+        done = before.timeline if before else None
+        for until, moment, seen in (
+            ("zeroed", timeline.zeroed_at, done.zeroed_at if done else None),
+            ("proved", timeline.proved_at, done.proved_at if done else None),
+            ("completed", timeline.completed_at if after.phase is RollbackPhase.COMPLETED else None,
+             done.completed_at if done else None),
+        ):  # fmt: skip
+            if moment is not None and seen is None:
+                self._seconds.labels(until).observe(max(0.0, (moment - began).total_seconds()))
+        if after.finished or after.phase is RollbackPhase.ESCALATED:
+            self._rollbacks.labels(after.trigger.value, after.phase.value).inc()
+
+    def raised_again(self, canary: CanaryRef, route: RouteView) -> None:
+        self._holds.inc()
+
+    def escalated(self, canary: CanaryRef, reason: Reason, detail: str, break_glass: Sequence[str]) -> None:
+        self._escalations.labels(reason.value).inc()
+        if reason is Reason.DEADLINE_EXCEEDED:
+            self._deadline.inc()
+
+    def gate_answered(self, hook: HookType, canary: CanaryRef, decision: Decision, *, opened: bool) -> None:
+        self._gates.labels(hook.value, "200" if opened else "403").inc()
+
+    def pass_failed(self, canary: CanaryRef, error: BaseException) -> None:
+        self._failures.inc()
+
+
+class _World(Collector):
+    """Gauges read at the moment of the scrape, so that what is gone leaves no stale series."""
+
+    def __init__(self, seen: Seen, heartbeat_age: Callable[[], float | None]) -> None:
+        self._seen = seen
+        self._heartbeat_age = heartbeat_age
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return ()
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        weight = GaugeMetricFamily(
+            "pullback_canary_weight", "Percent of traffic that the routes give the canary.",
+            labels=["namespace", "canary"])  # fmt: skip
+        phase = GaugeMetricFamily(
+            "pullback_canary_phase", "1 for the phase a canary is in.", labels=["namespace", "canary", "phase"])  # fmt: skip
+        for canary in self._seen.canaries():
+            weight.add_metric([canary.ref.namespace, canary.ref.name], canary.weight)
+            phase.add_metric([canary.ref.namespace, canary.ref.name, canary.phase.value or "None"], 1)
+        ages = GaugeMetricFamily(
+            "pullback_watch_age_seconds", "Seconds since the API server last spoke to a watch.", labels=["kind"])  # fmt: skip
+        for kind, age in self._seen.watch_ages():
+            ages.add_metric([kind], age)
+        yield from (weight, phase, ages)
+        yield GaugeMetricFamily(
+            "pullback_rollbacks_in_progress", "Rollbacks that stand now.", value=self._seen.in_progress())  # fmt: skip
+        heartbeat = self._heartbeat_age()
+        if heartbeat is not None:
+            yield GaugeMetricFamily(
+                "pullback_watchdog_age_seconds", "Seconds since Alertmanager's Watchdog alert last came.", value=heartbeat)  # fmt: skip
+
+

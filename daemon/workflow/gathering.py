@@ -1,0 +1,118 @@
+"""Gathers everything a decision about one canary may see. Reads memory only: a pass never waits to look."""
+
+import datetime
+
+from daemon import ports
+from daemon.model.canary import Canary, CanaryRef
+from daemon.model.decision import Evidence, Intent, Limits
+from daemon.model.rollback import Rollback, Trigger
+from daemon.model.route import RouteView
+from daemon.policy import naming
+from daemon.workflow.standing import Standing
+from daemon.workflow.world import World
+
+
+class Gatherer:
+    """World and memory in, ``Evidence`` out."""
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        routes: ports.Routes,
+        clock: ports.Clock,
+        limits: Limits,
+        rehearsing: bool,
+    ) -> None:
+        self._world = world
+        self._routes = routes
+        self._clock = clock
+        self._limits = limits
+        self._rehearsing = rehearsing
+
+    def gather(self, ref: CanaryRef, standing: Standing) -> Evidence:
+        """Also keeps the memory in step with the world: since when the routes are at zero, which record stands."""
+        now = self._clock.now()
+        canary = self._world.canary(ref)
+        views = self.views(canary)
+        known = canary is not None and self._world.routes_known(canary)
+        at_zero = known and all(view.at_zero for view in views)
+        records = self._world.records(ref)
+        record = self._record(standing, canary, records)
+        self._note_zero(standing, now, at_zero=at_zero)
+        revision = standing.intent.revision if standing.intent else canary.revision if canary else ""
+        return Evidence(
+            now=now,
+            canary=canary,
+            workload=self._world.workload(canary) if canary else None,
+            routes=views,
+            routes_known=known,
+            records=records,
+            intent=standing.intent,
+            record=record,
+            zero_since=standing.zero_since,
+            proof=standing.proof,
+            holds=standing.pushed_back,
+            checksum=standing.checksums.get(revision, ""),
+            resolved=frozenset(standing.resolved),
+            write_refused=standing.write_refused,
+            rehearsing=self._rehearsing,
+            limits=self._limits,
+        )
+
+    def views(self, canary: Canary | None) -> tuple[RouteView, ...]:
+        """All routing objects that reach the canary, as it is seen from there."""
+        if canary is None:
+            return ()
+        sides = self._world.sides(canary)
+        views = (self._routes.view(route, sides) for route in self._world.routes(canary))
+        return tuple(view for view in views if view.paths or view.zero is not None)
+
+    def _record(self, standing: Standing, canary: Canary | None, records: tuple[Rollback, ...]) -> Rollback | None:
+        """The record of the rollback in force; picks up one that a person, or an earlier life of ours, made."""
+        if standing.intent is None:
+            unfinished = next((record for record in records if not record.finished), None)
+            if unfinished is None:
+                return None
+            # What an alert asked for was judged before it was written down; a person's act is judged now.
+            judged = unfinished.trigger is Trigger.ALERT or unfinished.timeline.started_at is not None
+            standing.begin(self._adopted(unfinished, canary), durable=True, accepted=judged)
+            standing.pushed_back = unfinished.holds
+            standing.was_zero = unfinished.timeline.zeroed_at is not None
+            standing.escalated = unfinished.timeline.escalated_at is not None
+            if unfinished.checksum and unfinished.revision:
+                standing.learn_checksum(unfinished.revision, unfinished.checksum)
+            return unfinished
+        return next((record for record in records if record.name == standing.intent.record_name), None)
+
+    @staticmethod
+    def _adopted(record: Rollback, canary: Canary | None) -> Intent:
+        revision = record.revision or (canary.revision if canary else "")
+        return Intent(
+            canary=record.canary,
+            revision=revision,
+            trigger=record.trigger,
+            reason=record.reason,
+            requested_by=record.requested_by,
+            signal=record.signal,
+            dry_run=record.dry_run,
+            received_at=record.started_at,
+            decided_at=record.timeline.decided_at or record.started_at,
+            record_name=record.name,
+            checksum=record.checksum,
+            weights=record.weights,
+            originals=record.originals,
+        )
+
+    def _note_zero(self, standing: Standing, now: datetime.datetime, *, at_zero: bool) -> None:
+        if standing.intent is None:
+            return
+        if not at_zero:
+            standing.zero_since = None
+            return
+        if standing.zero_since is None:
+            standing.zero_since = now
+        standing.was_zero = True
+
+    def next_name(self, canary: Canary) -> str:
+        return naming.next_record_name(canary, self._world.records(canary.ref))

@@ -1,0 +1,134 @@
+"""Where alerts come in: each is judged alone, and answered when what it asked for can no longer be lost (law 3)."""
+
+import asyncio
+import dataclasses
+import datetime
+from collections.abc import Callable
+
+from daemon import ports
+from daemon.model import errors
+from daemon.model.canary import CanaryRef
+from daemon.model.decision import Decision, Reason, Verdict
+from daemon.model.rules import AlertRule, first_match
+from daemon.model.signal import Alert, AlertGroup, MalformedAlert, Source
+from daemon.workflow.letters import Letter
+from daemon.workflow.mailboxes import Mailboxes
+from daemon.workflow.world import World
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one alert. ``retry`` is set when it is not durable yet and must be sent again."""
+
+    fingerprint: str
+    decision: Decision
+    canary: CanaryRef | None = None
+    retry: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GroupAnswer:
+    """What became of one webhook."""
+
+    alerts: tuple[Answer, ...]
+    truncated: int
+
+    @property
+    def retry(self) -> bool:
+        """The sender must come again: something is not durable."""
+        return any(answer.retry for answer in self.alerts)
+
+    @property
+    def malformed(self) -> bool:
+        return any(answer.decision.reason is Reason.MALFORMED for answer in self.alerts)
+
+
+class Intake:
+    """Alerts in, answers out.
+
+    ``ready`` says whether the world has been seen whole; before that nothing can be judged, and everything is
+    to be sent again. ``answer_within`` (seconds) is how long an answer may take: Alertmanager waits without a
+    limit of its own and meanwhile holds back the rest of the group.
+    """
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        mailboxes: Mailboxes,
+        observer: ports.Observer,
+        rules: tuple[AlertRule, ...],
+        watchdog: str,
+        answer_within: float,
+        ready: Callable[[], str],
+    ) -> None:
+        self._world = world
+        self._mailboxes = mailboxes
+        self._observer = observer
+        self._rules = rules
+        self._watchdog = watchdog
+        self._answer_within = answer_within
+        self._ready = ready
+
+    async def take(self, group: AlertGroup, received_at: datetime.datetime) -> GroupAnswer:
+        """One webhook. Alerts are judged one by one: a firing group may hold resolved ones."""
+        if group.truncated:
+            self._observer.group_truncated(group.truncated, group.group_key)
+        begun = [self._begin(alert, received_at) for alert in group.alerts]
+        waiting = {letter.answer for _, _, letter in begun if letter is not None}
+        if waiting:
+            await asyncio.wait(waiting, timeout=self._answer_within)
+        return GroupAnswer(tuple(_collect(*one) for one in begun), group.truncated)
+
+    def _begin(
+        self, alert: Alert | MalformedAlert, received_at: datetime.datetime
+    ) -> tuple[Alert | MalformedAlert, Answer | None, Letter | None]:
+        if isinstance(alert, MalformedAlert):
+            self._observer.alert_malformed(alert)
+            malformed = Decision(Verdict.IGNORE, Reason.MALFORMED, alert.problem)
+            return alert, Answer(alert.fingerprint, malformed), None
+        if self._watchdog and alert.name == self._watchdog:
+            self._observer.heartbeat()
+            return alert, self._ignored(alert, Reason.HEARTBEAT, "the road to us is open"), None
+        rule = first_match(self._rules, alert.labels)
+        if rule is None:
+            return alert, self._ignored(alert, Reason.NO_RULE_MATCHES, "no rule of policy.rules matches"), None
+        unready = self._ready()
+        if unready:
+            return alert, _again(alert, unready), None
+        match = self._world.correlate(alert.labels)
+        if match.ref is None:
+            return alert, self._ignored(alert, match.reason or Reason.UNMATCHED, match.detail), None
+        return self._post(alert, rule, match.ref, received_at)
+
+    def _post(
+        self, alert: Alert, rule: AlertRule, ref: CanaryRef, received_at: datetime.datetime
+    ) -> tuple[Alert, Answer | None, Letter | None]:
+        letter = Letter(alert, rule, ref, received_at, asyncio.get_running_loop().create_future())
+        try:
+            self._mailboxes.post(ref, letter)
+        except errors.NotDurable as full:
+            return alert, _again(alert, str(full), ref), None
+        return alert, None, letter
+
+    def _ignored(self, alert: Alert, reason: Reason, detail: str) -> Answer:
+        decision = Decision(Verdict.IGNORE, reason, detail)
+        self._observer.signal_judged(Source.ALERTMANAGER, decision, None, alert)
+        return Answer(alert.fingerprint, decision)
+
+
+def _collect(alert: Alert | MalformedAlert, answer: Answer | None, letter: Letter | None) -> Answer:
+    if answer is not None:
+        return answer
+    assert letter is not None  # noqa: S101 - one of the two is always there
+    if not letter.answer.done():
+        letter.answer.cancel()
+        return _again(letter.alert, "not durable in time", letter.canary)
+    problem = letter.answer.exception()
+    if problem is not None:
+        return _again(letter.alert, str(problem), letter.canary)
+    return Answer(alert.fingerprint, letter.answer.result(), letter.canary)
+
+
+def _again(alert: Alert, why: str, ref: CanaryRef | None = None) -> Answer:
+    return Answer(alert.fingerprint, Decision(Verdict.IGNORE, Reason.CANNOT_KNOW, why), ref, retry=True)

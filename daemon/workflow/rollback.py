@@ -1,0 +1,200 @@
+"""One pass over one canary: gather, decide, plan, execute, remember, tell. Level-based: run it as often as you like."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from daemon import ports
+from daemon.model import errors
+from daemon.model.canary import CanaryRef
+from daemon.model.decision import ENDINGS, HANDS_OFF, Decision, Evidence, Reason, Verdict
+from daemon.model.outcome import Outcome, StepOutcome
+from daemon.model.plan import AmendRecord, OpenRecord, Plan, ZeroRoute
+from daemon.model.rollback import Rollback
+from daemon.policy import deciding, planning
+from daemon.workflow.executing import Executor
+from daemon.workflow.gathering import Gatherer
+from daemon.workflow.letters import Judge, Letter, Waiting
+from daemon.workflow.standing import Standing, Standings
+from daemon.workflow.world import World
+
+_AT_ONCE = 5
+"""How often a pass follows another without a pause, when conflicts or rewrites call for it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pace:
+    """How a pass tries again; seconds."""
+
+    backoff_first: float = 0.05
+    backoff_most: float = 2.0
+    """A rollback is never tried again later than this, whatever failed (429: twice this)."""
+
+
+class Passes:
+    """Runs passes. One at a time per canary: the mailbox sees to that."""
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        standings: Standings,
+        gatherer: Gatherer,
+        judge: Judge,
+        executor: Executor,
+        observer: ports.Observer,
+        chance: ports.Chance,
+        break_glass: Callable[[Evidence], Sequence[str]],
+        pace: Pace,
+    ) -> None:
+        self._world = world
+        self._standings = standings
+        self._gatherer = gatherer
+        self._judge = judge
+        self._executor = executor
+        self._observer = observer
+        self._chance = chance
+        self._break_glass = break_glass
+        self._pace = pace
+
+    async def run(self, ref: CanaryRef, letters: Sequence[Letter]) -> float | None:
+        """Returns in how many seconds to look again, None when nothing is left to do until something happens."""
+        standing = self._standings.of(ref)
+        evidence = self._look(ref, standing)
+        waiting = self._judge.read(letters, standing, evidence)
+        if letters:
+            evidence = self._look(ref, standing)  # a rollback may just have begun
+        decision = self._decide(standing, evidence)
+        steps = [*waiting.for_gate, *planning.gate_steps(evidence)]
+        if decision is not None:
+            steps += planning.plan(evidence, decision).steps
+        if standing.durable:
+            waiting.tell_rest_of_record()
+        outcome = await self._executor.execute(Plan(tuple(steps)), lambda done: self._heard(done, waiting, standing))
+        waiting.tell_rest(durable=standing.durable)
+        again = self._remember(standing, evidence, decision, outcome)
+        if standing.idle:
+            self._standings.forget(ref)
+        return again
+
+    def _look(self, ref: CanaryRef, standing: Standing) -> Evidence:
+        evidence = self._gatherer.gather(ref, standing)
+        record = evidence.record
+        if standing.intent is None or record is None:
+            return evidence
+        if not record.finished:
+            standing.durable = True
+        elif standing.durable:
+            # Another replica, or a person, has brought it to its end.
+            standing.end()
+            return self._gatherer.gather(ref, standing)
+        else:
+            # The name belongs to an earlier analysis of this revision that our watch had not shown us yet.
+            canary = evidence.canary
+            name = self._gatherer.next_name(canary) if canary else standing.intent.record_name
+            standing.intent = dataclasses.replace(standing.intent, record_name=name)
+            return self._gatherer.gather(ref, standing)
+        return evidence
+
+    def _decide(self, standing: Standing, evidence: Evidence) -> Decision | None:
+        if standing.intent is None:
+            return None
+        if standing.accepted:
+            return deciding.stand(evidence)
+        # A record that a person made, seen for the first time.
+        decision = deciding.accept(evidence)
+        standing.accepted = True
+        standing.intent = planning.remember(standing.intent, evidence)
+        self._observer.rollback_decided(standing.ref, standing.intent, decision)
+        return decision
+
+    def _heard(self, done: StepOutcome, waiting: Waiting, standing: Standing) -> None:
+        if isinstance(done.step, OpenRecord):
+            standing.durable = done.error is None and self._is_open(done.step)
+        waiting.tell(done, durable=standing.durable)
+
+    def _is_open(self, step: OpenRecord) -> bool:
+        record = self._record(step.record.canary, step.record.name)
+        return record is not None and not record.finished
+
+    def _record(self, ref: CanaryRef, name: str) -> Rollback | None:
+        return next((record for record in self._world.records(ref) if record.name == name), None)
+
+    # -- after the steps
+
+    def _remember(
+        self, standing: Standing, evidence: Evidence, decision: Decision | None, outcome: Outcome
+    ) -> float | None:
+        for done in outcome.steps:
+            self._observer.step_done(standing.ref, done)
+            self._note(standing, evidence, done)
+        if standing.intent is not None and decision is not None:
+            after = self._record(standing.ref, standing.intent.record_name)
+            self._tell_progress(standing, evidence, decision, after)
+            if decision.reason in ENDINGS and decision.verdict is Verdict.IGNORE:
+                nothing_written = after is None and not outcome.steps
+                if nothing_written or (after is not None and after.finished):
+                    standing.end()
+        return self._again(standing, evidence, outcome)
+
+    def _note(self, standing: Standing, evidence: Evidence, done: StepOutcome) -> None:
+        match done.step:
+            case ZeroRoute(patch) if done.error is None:
+                standing.write_refused = ""
+                standing.rewrites += 1
+                if standing.was_zero:
+                    standing.pushed_back += 1
+                    raised = next(view for view in evidence.routes if view.ref == patch.route)
+                    self._observer.raised_again(standing.ref, raised)
+                if standing.intent is not None:
+                    standing.intent = planning.remember(standing.intent, evidence)
+            case ZeroRoute() if isinstance(done.error, errors.Refused):
+                standing.write_refused = str(done.error)
+            case AmendRecord(namespace, name) if isinstance(done.error, errors.Missing):
+                self._world.drop_record(namespace, name)
+            case _:
+                pass
+
+    def _tell_progress(
+        self, standing: Standing, evidence: Evidence, decision: Decision, after: Rollback | None
+    ) -> None:
+        before = evidence.record
+        if after is not None and (before is None or before.phase is not after.phase):
+            self._observer.rollback_moved(before, after)
+        pages = decision.verdict is Verdict.ESCALATE or decision.reason is Reason.REVISION_PROMOTED
+        if pages and not standing.escalated:
+            standing.escalated = True
+            glass = () if decision.reason in HANDS_OFF else self._break_glass(evidence)
+            self._observer.escalated(standing.ref, decision.reason, decision.detail, glass)
+
+    # -- when to look again
+
+    def _again(self, standing: Standing, evidence: Evidence, outcome: Outcome) -> float | None:
+        failures = outcome.errors
+        if not any(isinstance(done.step, ZeroRoute) for done in outcome.steps):
+            standing.rewrites = 0
+        if not failures:
+            standing.failures = standing.conflicts = 0
+            if not outcome.steps:
+                return self._until_deadline(standing, evidence)
+            # What was written is looked at once more; at once, unless what we write does not stay.
+            return 0.0 if standing.rewrites <= _AT_ONCE else self._backoff(standing.rewrites - _AT_ONCE)
+        if all(isinstance(error, errors.Conflict | errors.Missing) for error in failures):
+            standing.conflicts += 1
+            if standing.conflicts <= _AT_ONCE:
+                return 0.0
+        standing.failures += 1
+        throttled = max((error.retry_after for error in failures if isinstance(error, errors.Throttled)), default=0.0)
+        return min(max(throttled, self._backoff(standing.failures)), 2 * self._pace.backoff_most)
+
+    def _backoff(self, times: int) -> float:
+        most = min(self._pace.backoff_most, self._pace.backoff_first * 2 ** min(times, 10))
+        return self._chance.between(most / 2, most)
+
+    @staticmethod
+    def _until_deadline(standing: Standing, evidence: Evidence) -> float | None:
+        if standing.intent is None or standing.escalated or standing.proof is not None:
+            return None
+        if evidence.record is not None and evidence.record.timeline.proved_at is not None:
+            return None
+        past = (evidence.now - standing.intent.received_at).total_seconds()
+        return max(0.01, evidence.limits.deadline - past)
