@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import dataclasses
 import importlib.metadata
-import json
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -21,6 +20,7 @@ from daemon.adapters.kubernetes.resources import CANARIES, DEPLOYMENTS, ROLLBACK
 from daemon.adapters.kubernetes.watches import Watches
 from daemon.lifecycle import Lifecycle
 from daemon.model import errors
+from daemon.model.canary import CanaryRef
 from daemon.model.decision import Limits
 from daemon.model.route import RouteObject, RouteRef
 from daemon.policy.correlating import CanaryIndex
@@ -35,7 +35,7 @@ from daemon.workflow.executing import Executor
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.gating import Gates
 from daemon.workflow.intake import Intake
-from daemon.workflow.letters import Judge
+from daemon.workflow.letters import Judge, Letter
 from daemon.workflow.mailboxes import Mailboxes
 from daemon.workflow.noticing import Noticing
 from daemon.workflow.proving import Prover
@@ -132,20 +132,19 @@ def receivers(sight: Sight) -> list[tuple[Sequence[Resource], reflector.Receive]
         ((DEPLOYMENTS,), receive(lambda one: world.put_workload(workloads.read_workload(one)), world.drop_workload)),
         ((CANARIES,), receive(
             lambda one: world.put_canary(flagger.read_canary(one)),
-            lambda namespace, name: world.drop_canary(flagger.CanaryRef(namespace, name)),
+            lambda namespace, name: world.drop_canary(CanaryRef(namespace, name)),
         )),
     ]  # fmt: skip
 
 
 async def run(settings: Settings, surroundings: Surroundings | None = None) -> int:
-    """Runs the daemon until SIGTERM. Returns the exit code."""
-    surroundings = surroundings or Surroundings()
+    """Runs the daemon until SIGTERM or SIGINT. Returns the exit code."""
     configure(level=settings.log.level, style=settings.log.format)
     logs = Logs()
     lifecycle = Lifecycle(lambda name, what: logs.log.error("lifecycle", name=name, what=what))
+    lifecycle.heed_signals()
     try:
-        async with contextlib.AsyncExitStack() as stack:
-            server = await _start(settings, surroundings, lifecycle, logs, stack)
+        async with started(settings, lifecycle, logs, surroundings or Surroundings()) as server:
             logs.log.info("serving", host=settings.web.host, port=server.port, version=version())
             await lifecycle.run()
     except errors.ConfigurationError as error:
@@ -155,6 +154,18 @@ async def run(settings: Settings, surroundings: Surroundings | None = None) -> i
     return 1 if lifecycle.failed else 0
 
 
+@contextlib.asynccontextmanager
+async def started(
+    settings: Settings, lifecycle: Lifecycle, logs: Logs, surroundings: Surroundings
+) -> AsyncIterator[Server]:
+    """Everything built and its port open; ``lifecycle.run`` keeps it going and stops it.
+
+    Raises ConfigurationError when the settings cannot be used.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        yield await _start(settings, surroundings, lifecycle, logs, stack)
+
+
 async def _start(
     settings: Settings,
     surroundings: Surroundings,
@@ -162,7 +173,9 @@ async def _start(
     logs: Logs,
     stack: contextlib.AsyncExitStack,
 ) -> Server:
-    doors = {name: _door(name, getattr(settings.web, name)) for name in ("alertmanager", "flagger", "console")}
+    alertmanager = door("alertmanager", settings.web.alertmanager)
+    hooks = door("flagger", settings.web.flagger)
+    console = door("console", settings.web.console, optional=True)
     tls = tls_context(settings.web.tls)
     client = await KubernetesClient.connect(
         kubeconfig=settings.kubernetes.kubeconfig,
@@ -174,7 +187,7 @@ async def _start(
     sight = open_eyes(settings, client, surroundings)
     metrics = Metrics(clock=surroundings.clock, version=version())
     observer = audience.gather(metrics, logs)
-    mailboxes, prover, run_pass = _workflow(settings, surroundings, sight, client, session, observer)
+    mailboxes, prover = _workflow(settings, surroundings, sight, client, session, observer)
     noticing = Noticing(world=sight.world, standings=sight.standings, nudge=mailboxes.nudge)
     watches = _watches(settings, surroundings, sight, client, logs, noticing)
     gates = Gates(
@@ -200,9 +213,9 @@ async def _start(
             take=intake.take,
             answer=gates.answer,
             now=surroundings.clock.now,
-            alertmanager=doors["alertmanager"],
-            flagger=doors["flagger"],
-            console=doors["console"],
+            alertmanager=alertmanager,
+            flagger=hooks,
+            console=console,
             canaries=showing.canaries,
             rollbacks=showing.rollbacks,
             alive=lifecycle.alive,
@@ -238,5 +251,148 @@ def _workflow(
     client: KubernetesClient,
     session: aiohttp.ClientSession,
     observer: ports.Observer,
-) -> tuple[Mailboxes, Prover, object]:
-    raise NotImplementedError
+) -> tuple[Mailboxes, Prover]:
+    judge = Judge(
+        gatherer=sight.gatherer,
+        observer=observer,
+        clock=surroundings.clock,
+        labels=settings.label_names,
+        dry_run=settings.rollback.dry_run,
+    )
+    executor = Executor(
+        world=sight.world,
+        routes=sight.routes,
+        names=sight.names,
+        canaries=flagger.FlaggerCanaries(client),
+        ledger=ledger.KubernetesLedger(client),
+        clock=surroundings.clock,
+    )
+    passes = Passes(
+        world=sight.world,
+        standings=sight.standings,
+        gatherer=sight.gatherer,
+        judge=judge,
+        executor=executor,
+        observer=observer,
+        chance=surroundings.chance,
+        break_glass=break_glass.commands,
+        pace=rollback.Pace(settings.rollback.backoff_first, settings.rollback.backoff_most),
+    )
+
+    async def run_pass(ref: CanaryRef, letters: Sequence[Letter]) -> float | None:
+        again = await passes.run(ref, letters)
+        prover.look(ref)
+        return again
+
+    mailboxes = Mailboxes(run=run_pass, observer=observer, capacity=settings.rollback.mailbox)
+    prover = Prover(
+        world=sight.world,
+        standings=sight.standings,
+        gatherer=sight.gatherer,
+        routes=sight.routes,
+        names=sight.names,
+        probe=_probe(settings, session),
+        clock=surroundings.clock,
+        nudge=mailboxes.nudge,
+        pace=proving.Pace(settings.proof.window, settings.proof.read_back, settings.proof.read_back_after),
+    )
+    return mailboxes, prover
+
+
+def _probe(settings: Settings, session: aiohttp.ClientSession) -> ports.TrafficProbe | None:
+    if not settings.proof.prometheus_url:
+        return None
+    return prometheus.PrometheusProbe(
+        session,
+        url=settings.proof.prometheus_url,
+        query=settings.proof.prometheus_query,
+        timeout=settings.proof.prometheus_timeout,
+    )
+
+
+def _watches(
+    settings: Settings,
+    surroundings: Surroundings,
+    sight: Sight,
+    client: KubernetesClient,
+    logs: Logs,
+    noticing: Noticing,
+) -> Watches:
+    pace = reflector.Pace(
+        watch_seconds=settings.kubernetes.watch_timeout, absent_retry=settings.kubernetes.absent_retry
+    )
+
+    def report(served: Resource, namespace: str | None, state: str) -> None:
+        if served.kind in sight.routes.served:
+            sight.routes.served[served.kind] = served
+        logs.watch_changed(str(served), namespace, state)
+        watches.health_changed()
+
+    watches = Watches(
+        [
+            reflector.Reflector(
+                client, versions, namespace, receive=receive, report=report, chance=surroundings.chance, pace=pace
+            )
+            for versions, receive in receivers(sight)
+            for namespace in (settings.kubernetes.namespaces or (None,))
+        ],
+        required=frozenset({ROLLBACKS.kind}),
+        stale_after=settings.kubernetes.stale_after,
+        synced=noticing.whole,
+    )
+    return watches
+
+
+def _seen(sight: Sight, showing: Showing, watches: Watches) -> Seen:
+    return Seen(
+        canaries=lambda: (
+            CanarySeen(canary.ref, canary.phase, showing.weight(canary)) for canary in sight.world.canaries()
+        ),
+        in_progress=lambda: len(sight.standings.in_force()),
+        watch_ages=watches.ages,
+    )
+
+
+async def _turn_away(server: Server, seconds: float) -> None:
+    server.turn_away()
+    await asyncio.sleep(seconds)
+
+
+def door(name: str, configured: Door, *, optional: bool = False) -> Credentials:
+    """The credentials of one door. Raises ConfigurationError when nobody, or anybody, could come in by oversight."""
+    credentials = Credentials(
+        bearer_files=configured.bearer_token_files,
+        username=configured.username,
+        password_files=configured.password_files,
+        anonymous=configured.allow_anonymous,
+    )
+    credentials.check()
+    if not credentials.configured and not configured.allow_anonymous and not optional:
+        raise errors.ConfigurationError(
+            f"web.{name}: expected bearer_token_files or password_files, or allow_anonymous: true "
+            "where a mesh authenticates callers itself"
+        )
+    return credentials
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext | None:
+    """The server's TLS, or None for plain HTTP. Raises ConfigurationError."""
+    if tls.certificate_file is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(tls.certificate_file, tls.key_file)
+        if tls.client_ca_file is not None:
+            context.load_verify_locations(cafile=tls.client_ca_file)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError) as error:
+        raise errors.ConfigurationError(f"web.tls: {error}") from error
+    return context
+
+
+def version() -> str:
+    """The version of the installed distribution."""
+    try:
+        return importlib.metadata.version("pullback")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

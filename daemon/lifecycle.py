@@ -4,7 +4,6 @@ No word of our own trade in here.
 """
 
 import asyncio
-import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -37,16 +36,17 @@ class Lifecycle:
         """Empty while every actor runs, else the name of one that does not."""
         return next((f"{task.get_name()} has ended" for task in self._actors if task.done()), "")
 
+    def heed_signals(self) -> None:
+        """SIGTERM and SIGINT stop the process in order."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.stop)
+
     def stop(self) -> None:
         self._stop.set()
 
     async def run(self) -> None:
         """Until a signal, ``stop``, or the end of an actor; then stops everything."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with contextlib.suppress(NotImplementedError, RuntimeError):  # not in the main thread: the caller stops us
-                loop.add_signal_handler(number, self.stop)
-        waiting = loop.create_task(self._stop.wait(), name="stop")
+        waiting = asyncio.get_running_loop().create_task(self._stop.wait(), name="stop")
         try:
             await asyncio.wait({waiting, *self._actors}, return_when=asyncio.FIRST_COMPLETED)
             for task in self._actors:

@@ -1,1 +1,19 @@
-pytest_plugins = ["tests.cluster"]
+"""Fixtures of every ring, and the rule that no test leaves a task behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+pytest_plugins = ["tests.cluster", "tests.scene"]
+
+
+@pytest.fixture(autouse=True)
+async def no_task_is_left_behind() -> AsyncIterator[None]:
+    """A leaked task is a bug that shows up somewhere else."""
+    yield
+    await asyncio.sleep(0)
+    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and not task.done()]
+    assert not left, left

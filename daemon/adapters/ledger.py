@@ -244,7 +244,7 @@ def _condition(one: Condition) -> dict[str, str]:
         "type": one.type.value,
         "status": "True",
         # API conventions want CamelCase here; it is the same word as everywhere else.
-        "reason": "".join(part.capitalize() for part in one.reason.split("-")) or "Unknown",
+        "reason": "".join(part[:1].upper() + part[1:] for part in one.reason.split("-")) or "Unknown",
         "message": one.message[:_TEXT_MOST],
         "lastTransitionTime": one.at.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }

@@ -139,7 +139,8 @@ def _amendment(
     conditions: tuple[Condition, ...],
     message: str | None,
 ) -> Amendment:
-    if record.timeline.started_at is None:
+    first = record.timeline.started_at is None
+    if first:
         done = dataclasses.replace(done, started_at=intent.received_at, decided_at=intent.decided_at)
     finishing = phase in FINISHED or done.escalated_at is not None or done.proved_at is not None
     # A fight over the weight can go on for minutes, ten times a second: its count is written with every other
@@ -150,13 +151,13 @@ def _amendment(
     seconds = (done.zeroed_at - intent.received_at).total_seconds() if done.zeroed_at else None
     return Amendment(
         phase=phase if phase is not record.phase else None,
-        revision=intent.revision if record.timeline.started_at is None else None,
+        revision=intent.revision if first else None,
         timeline=done,
         seconds_to_zero=None if seconds is None else round(max(0.0, seconds), 6),
         checksum=evidence.checksum if evidence.checksum and evidence.checksum != record.checksum else None,
         holds=evidence.holds if count_holds else None,
-        weights=intent.weights if len(intent.weights) > len(record.weights) else None,
-        originals=intent.originals if len(intent.originals) > len(record.originals) else None,
+        weights=intent.weights if first or len(intent.weights) > len(record.weights) else None,
+        originals=intent.originals if first or len(intent.originals) > len(record.originals) else None,
         proof=evidence.proof.statements if done.proved_at is not None and evidence.proof else None,
         conditions=conditions if conditions != record.conditions else None,
         message=message,

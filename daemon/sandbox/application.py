@@ -63,9 +63,7 @@ class Application:
 
     async def change_behaviour(self, request: web.Request) -> web.Response:
         try:
-            self.behaviour = Behaviour(
-                **{name: float(value) for name, value in (await request.json()).items()}
-            )
+            self.behaviour = Behaviour(**{name: float(value) for name, value in (await request.json()).items()})
         except (ValueError, TypeError, AttributeError) as error:
             return web.json_response({"error": str(error)}, status=400)
         self._debt = 0.0
@@ -97,9 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args(argv)
     application = Application(options.version).routes()
-    web.run_app(
-        application, host="127.0.0.1", port=options.port, access_log=None, print=None, shutdown_timeout=1
-    )
+    web.run_app(application, host="127.0.0.1", port=options.port, access_log=None, print=None, shutdown_timeout=1)
     return 0
 
 

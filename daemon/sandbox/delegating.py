@@ -55,9 +55,7 @@ def _delegated(root_rule: Mapping[str, Any], delegate: Mapping[str, Any]) -> Ite
     inherited = {field: root_rule[field] for field in INHERITED if field in root_rule}
     for rule in delegate.get("spec", {}).get("http") or []:
         if rule.get("delegate"):
-            raise TranslationError(
-                f"its delegate {name_of(delegate)} delegates again; Istio allows one level"
-            )
+            raise TranslationError(f"its delegate {name_of(delegate)} delegates again; Istio allows one level")
         matches = _merged_matches(root_rule.get("match") or [], rule.get("match") or [])
         if matches is None:
             continue

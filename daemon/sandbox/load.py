@@ -58,9 +58,7 @@ class Tally:
     @property
     def bad(self) -> int:
         return sum(
-            count
-            for (_, status), count in self.by_version_and_status.items()
-            if status == NO_STATUS or status >= 500
+            count for (_, status), count in self.by_version_and_status.items() if status == NO_STATUS or status >= 500
         )
 
     def of(self, version: str) -> Iterator[Answer]:

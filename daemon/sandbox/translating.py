@@ -33,17 +33,13 @@ def translate(services: Iterable[Mapping[str, Any]], *, name: str = "app") -> Js
     for service in ordered:
         namespace = service["metadata"].get("namespace", "default")
         try:
-            routes = [
-                route for rule in flattened_rules(service, by_name) for route in _routes(rule, namespace)
-            ]
+            routes = [route for rule in flattened_rules(service, by_name) for route in _routes(rule, namespace)]
         except TranslationError as error:
             raise TranslationError(f"VirtualService {name_of(service)}: {error}") from None
         for host in service.get("spec", {}).get("hosts") or []:
             domains = _domains(host, namespace)
             hosts.setdefault(domains[0], (domains, []))[1].extend(routes)
-    virtual_hosts = [
-        {"name": host, "domains": domains, "routes": routes} for host, (domains, routes) in hosts.items()
-    ]
+    virtual_hosts = [{"name": host, "domains": domains, "routes": routes} for host, (domains, routes) in hosts.items()]
     return {"name": name, "ignore_port_in_host_matching": True, "virtual_hosts": virtual_hosts}
 
 
@@ -103,14 +99,11 @@ def _target(route: Sequence[Mapping[str, Any]], namespace: str) -> Json:
     if len(route) == 1:  # Istio does not look at the weight of a destination that stands alone
         return {"cluster": cluster_name(route[0]["destination"], namespace)}
     shares: list[Json] = [
-        {"name": cluster_name(each["destination"], namespace), "weight": int(each.get("weight", 0))}
-        for each in route
+        {"name": cluster_name(each["destination"], namespace), "weight": int(each.get("weight", 0))} for each in route
     ]
     if sum(share["weight"] for share in shares) <= 0:
         names = ", ".join(share["name"] for share in shares)
-        raise TranslationError(
-            f"the weights of {names} add up to 0; Envoy refuses that and keeps the old routes"
-        )
+        raise TranslationError(f"the weights of {names} add up to 0; Envoy refuses that and keeps the old routes")
     return {"weighted_clusters": {"clusters": shares}}
 
 

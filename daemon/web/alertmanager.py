@@ -1,4 +1,4 @@
-"""Alertmanager's webhook, payload version 4: bytes in, an ``AlertGroup`` or a ``BadRequest`` out. Pure.
+"""Alertmanager's webhook, payload version 4: bytes in, an ``AlertGroup`` or a ``BadRequestError`` out. Pure.
 
 Unknown fields are ignored (newer senders add some). An envelope that cannot be read is refused whole; one
 alert that cannot be read is told apart, so that its neighbours are not lost with it.
@@ -21,7 +21,7 @@ MOST_VALUE = 16 * 1024
 _FINGERPRINT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
 
 
-class BadRequest(Exception):
+class BadRequestError(Exception):
     """The body can never become valid; the message names the field and what was expected."""
 
 
@@ -49,18 +49,18 @@ class _Alert(pydantic.BaseModel):
 
 
 def parse(body: bytes) -> AlertGroup:
-    """Reads one webhook. Raises BadRequest."""
+    """Reads one webhook. Raises BadRequestError."""
     try:
         envelope = _Envelope.model_validate_json(body)
     except pydantic.ValidationError as error:
-        raise BadRequest(explain(error)) from error
+        raise BadRequestError(explain(error)) from error
     if envelope.version != "4":
-        raise BadRequest(
+        raise BadRequestError(
             f'version: expected "4" (Alertmanager\'s own webhook payload), got {envelope.version[:32]!r}; '
             "a custom payload template cannot be used here"
         )
     if len(envelope.alerts) > MOST_ALERTS:
-        raise BadRequest(f"alerts: {len(envelope.alerts)} of them, at most {MOST_ALERTS} are accepted")
+        raise BadRequestError(f"alerts: {len(envelope.alerts)} of them, at most {MOST_ALERTS} are accepted")
     alerts = tuple(_read(one, position, envelope.externalURL) for position, one in enumerate(envelope.alerts))
     return AlertGroup(
         alerts=alerts,
@@ -80,7 +80,7 @@ def _read(document: Any, position: int, external_url: str) -> Alert | MalformedA
         ends_at = _moment(alert.endsAt, "endsAt") if alert.endsAt else None
     except pydantic.ValidationError as error:
         return MalformedAlert(position, shown, f"alerts[{position}].{explain(error)}")
-    except BadRequest as error:
+    except BadRequestError as error:
         return MalformedAlert(position, shown, f"alerts[{position}].{error}")
     if starts_at is None:
         return MalformedAlert(position, shown, f"alerts[{position}].startsAt: year 1 is no time to begin at")
@@ -99,10 +99,10 @@ def _read(document: Any, position: int, external_url: str) -> Alert | MalformedA
 def _check_size(alert: _Alert) -> None:
     for name, words in (("labels", alert.labels), ("annotations", alert.annotations)):
         if len(words) > MOST_LABELS:
-            raise BadRequest(f"{name}: {len(words)} of them, at most {MOST_LABELS} are accepted")
+            raise BadRequestError(f"{name}: {len(words)} of them, at most {MOST_LABELS} are accepted")
         for key, value in words.items():
             if len(key) > MOST_NAME or len(value) > MOST_VALUE:
-                raise BadRequest(
+                raise BadRequestError(
                     f"{name}.{key[:32]}: name of {len(key)} or value of {len(value)} characters, "
                     f"at most {MOST_NAME} and {MOST_VALUE} are accepted"
                 )
@@ -113,15 +113,15 @@ def _moment(text: str, field: str) -> datetime.datetime | None:
     try:
         moment = datetime.datetime.fromisoformat(text)
     except ValueError as error:
-        raise BadRequest(f"{field}: expected an RFC 3339 time, got {text[:64]!r}") from error
+        raise BadRequestError(f"{field}: expected an RFC 3339 time, got {text[:64]!r}") from error
     if moment.tzinfo is None:
-        raise BadRequest(f"{field}: expected a time with its offset, got {text[:64]!r}")
+        raise BadRequestError(f"{field}: expected a time with its offset, got {text[:64]!r}")
     if moment.year <= 1:
         return None
     try:
         return moment.astimezone(datetime.UTC)
     except OverflowError as error:
-        raise BadRequest(f"{field}: {text[:64]!r} is beyond the years there are") from error
+        raise BadRequestError(f"{field}: {text[:64]!r} is beyond the years there are") from error
 
 
 def _fingerprint(alert: _Alert) -> str:

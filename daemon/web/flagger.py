@@ -1,4 +1,4 @@
-"""Flagger's webhooks: bytes in, a ``Hook`` or a ``BadRequest`` out. Pure.
+"""Flagger's webhooks: bytes in, a ``Hook`` or a ``BadRequestError`` out. Pure.
 
 Flagger cannot send headers of its own, so a credential may come in ``metadata.token``; it is taken out here
 and goes no further.
@@ -10,7 +10,7 @@ import pydantic
 
 from daemon.model.canary import CanaryRef
 from daemon.model.signal import Hook, HookType
-from daemon.web.alertmanager import BadRequest, explain
+from daemon.web.alertmanager import BadRequestError, explain
 
 TOKEN = "token"  # noqa: S105 - the name of a field
 
@@ -34,11 +34,11 @@ class Call:
 
 
 def parse(kind: HookType, body: bytes) -> Call:
-    """Reads one call. Raises BadRequest."""
+    """Reads one call. Raises BadRequestError."""
     try:
         payload = _Payload.model_validate_json(body)
     except pydantic.ValidationError as error:
-        raise BadRequest(explain(error)) from error
+        raise BadRequestError(explain(error)) from error
     metadata = dict(payload.metadata or {})
     token = metadata.pop(TOKEN, "")
     ref = CanaryRef(payload.namespace, payload.name)

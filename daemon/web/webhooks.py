@@ -40,7 +40,7 @@ class Webhooks:
         body = await self._read(request)
         try:
             group = alertmanager.parse(body)
-        except alertmanager.BadRequest as problem:
+        except alertmanager.BadRequestError as problem:
             self._rooms.refused("/webhooks/alertmanager", str(problem))
             return _problem(400, str(problem))
         answer = await self._rooms.take(group, received_at)
@@ -57,7 +57,7 @@ class Webhooks:
             body = await self._read(request)
             try:
                 call = flagger.parse(kind, body)
-            except alertmanager.BadRequest as problem:
+            except alertmanager.BadRequestError as problem:
                 known = self._rooms.flagger.accept(request.headers.get("Authorization", ""))
                 self._rooms.refused(route, str(problem))
                 return _line(400, str(problem)) if known else _unauthorized(close=True)

@@ -59,7 +59,7 @@ class Pace:
 
 
 Receive = Callable[[Event, dict[str, Any]], None]
-Report = Callable[[Resource, str], None]
+Report = Callable[[Resource, str | None, str], None]
 
 
 class Reflector:
@@ -220,7 +220,7 @@ class Reflector:
             return
         self.health = health
         self.problem = problem
-        self._report(self.resource, f"{health.name.lower()}: {problem}" if problem else health.name.lower())
+        self._report(self.resource, self.namespace, f"{health.name.lower()}: {problem}" if problem else health.name.lower())
 
     def _backoff(self, problem: errors.NeighbourError) -> float:
         if isinstance(problem, errors.Throttled):

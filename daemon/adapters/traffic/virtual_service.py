@@ -7,6 +7,7 @@ cheap, and at objects in any state people leave them in, so it never raises.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from daemon.adapters.kubernetes.resources import VIRTUAL_SERVICES_V1, VIRTUAL_SERVICES_V1BETA1
 from daemon.adapters.traffic.istio_destinations import Service, resolve, spellings
 from daemon.adapters.traffic.istio_restoring import Restoring
 from daemon.adapters.traffic.istio_rules import destination, mirrors, routed, rules
@@ -14,6 +15,9 @@ from daemon.adapters.traffic.istio_zeroing import Zeroing
 from daemon.model.route import Original, PatchOperation, RouteObject, RouteRef, RouteView, Sides
 
 KIND = "VirtualService"
+RESOURCES = (VIRTUAL_SERVICES_V1, VIRTUAL_SERVICES_V1BETA1)
+PROVIDERS = frozenset({"istio"})
+"""Flagger's ``spec.provider`` whose traffic is split by this kind."""
 
 
 def read(document: Mapping[str, Any]) -> RouteObject:
