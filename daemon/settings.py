@@ -19,9 +19,6 @@ from daemon.model.rules import Act, AlertRule, Fallback, LabelNames, Matcher
 
 PREFIX = "PULLBACK_"
 
-Seconds = Annotated[float, pydantic.BeforeValidator(lambda value: _seconds(value)), pydantic.Field(ge=0)]
-"""Seconds, as a number or as ``250ms``, ``30s``, ``5m``, ``1h``."""
-
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*$")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -36,6 +33,10 @@ def _seconds(value: Any) -> Any:
         except ValueError:
             raise ValueError(f"expected a duration such as 30s, 5m or 250ms, got {value!r}") from None
     return float(found[1]) * _UNITS[found[2]]
+
+
+Seconds = Annotated[float, pydantic.BeforeValidator(_seconds), pydantic.Field(ge=0)]
+"""Seconds, as a number or as ``250ms``, ``30s``, ``5m``, ``1h``."""
 
 
 class Group(pydantic.BaseModel):
@@ -234,11 +235,11 @@ class Settings(pydantic_settings.BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[pydantic_settings.BaseSettings],
+        settings_cls: type[pydantic_settings.BaseSettings],  # noqa: ARG003 - the signature is pydantic's
         init_settings: pydantic_settings.PydanticBaseSettingsSource,
         env_settings: pydantic_settings.PydanticBaseSettingsSource,
-        dotenv_settings: pydantic_settings.PydanticBaseSettingsSource,
-        file_secret_settings: pydantic_settings.PydanticBaseSettingsSource,
+        dotenv_settings: pydantic_settings.PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: pydantic_settings.PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[pydantic_settings.PydanticBaseSettingsSource, ...]:
         """The environment over the file, which comes in as the arguments."""
         return env_settings, init_settings

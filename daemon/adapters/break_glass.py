@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from daemon.model.decision import Evidence
 from daemon.model.route import RoutePatch
 
-_PLURALS = {"VirtualService": "virtualservices.networking.istio.io", "HTTPRoute": "httproutes.gateway.networking.k8s.io"}
+_PLURALS = {
+    "VirtualService": "virtualservices.networking.istio.io",
+    "HTTPRoute": "httproutes.gateway.networking.k8s.io",
+}
 
 
 def commands(evidence: Evidence) -> Sequence[str]:

@@ -195,9 +195,7 @@ def _read_signal(signal: Any) -> RecordedSignal | None:
 
 
 def _weights(weights: tuple[WeightChange, ...]) -> list[dict[str, Any]]:
-    return [
-        {"route": str(one.route), "path": one.path, "before": one.before, "after": one.after} for one in weights
-    ]
+    return [{"route": str(one.route), "path": one.path, "before": one.before, "after": one.after} for one in weights]
 
 
 def _read_weight(one: Mapping[str, Any]) -> WeightChange:

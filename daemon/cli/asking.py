@@ -22,16 +22,12 @@ _AT_ZERO = frozenset({RollbackPhase.ZEROED, RollbackPhase.PROVED, RollbackPhase.
 _LOST = frozenset({RollbackPhase.FAILED, RollbackPhase.ESCALATED})
 
 
-def rollback(
-    settings: Settings, ref: CanaryRef, *, reason: str, dry_run: bool, wait: float, output: str
-) -> int:
+def rollback(settings: Settings, ref: CanaryRef, *, reason: str, dry_run: bool, wait: float, output: str) -> int:
     """Exit 0 when the canary is at zero (or the record made, with ``wait`` 0), 1 when it failed or took too long."""
     return asyncio.run(_rollback(settings, ref, reason=reason, dry_run=dry_run, wait=wait, output=output))
 
 
-async def _rollback(
-    settings: Settings, ref: CanaryRef, *, reason: str, dry_run: bool, wait: float, output: str
-) -> int:
+async def _rollback(settings: Settings, ref: CanaryRef, *, reason: str, dry_run: bool, wait: float, output: str) -> int:
     clock = bootstrap.Surroundings().clock
     async with looking.connected(settings) as client:
         sight = await looking.look(settings, client)

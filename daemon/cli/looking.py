@@ -153,7 +153,8 @@ def _prose(group: AlertGroup, answers: list[dict[str, Any]]) -> str:
     for position, answer in enumerate(answers):
         lines.append(f"alerts[{position}] {answer['alertname'] or '(unreadable)'} {answer['fingerprint']}")
         lines.append(f"  rule     {answer['rule'] or 'none'}")
-        lines.append(f"  canary   {answer['canary'] or 'none'}" + (f"  ({answer['matchedBy']})" if answer["matchedBy"] else ""))
+        how = f"  ({answer['matchedBy']})" if answer["matchedBy"] else ""
+        lines.append(f"  canary   {answer['canary'] or 'none'}{how}")
         lines.append(f"  verdict  {answer['verdict']} / {answer['reason']}: {answer['detail']}")
         lines += [f"  would write  {write}" for write in answer["wouldWrite"]]
     if group.truncated:
@@ -174,7 +175,7 @@ def plan(settings: Settings, ref: CanaryRef, output: str) -> int:
         raise errors.PullbackError(f"no canary {ref.name} in namespace {ref.namespace}")
     views = sight.gatherer.views(sight.world.canary(ref))
     patches = [view.zero for view in views if view.zero is not None]
-    document = [
+    document: list[dict[str, Any]] = [
         {
             "route": str(patch.route),
             "changes": [{"path": one.path, "before": one.before, "after": one.after} for one in patch.changes],

@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # the type has no public name
 
 
 def _configured(parser: argparse.ArgumentParser) -> None:
@@ -95,8 +95,12 @@ def _serve(commands: Commands) -> None:
 def _demo(commands: Commands) -> None:
     parser = commands.add_parser("demo", help="the whole chain on this machine: Envoy, Prometheus, Alertmanager")
     parser.add_argument("--keep", action="store_true", help="leave everything running at the end, print the URLs")
-    parser.add_argument("--no-alerting", action="store_true", help="without Prometheus and Alertmanager: post the alert itself")
-    parser.add_argument("--errors", type=float, default=0.2, metavar="SHARE", help="share of canary requests that fail (default 0.2)")
+    parser.add_argument(
+        "--no-alerting", action="store_true", help="without Prometheus and Alertmanager: post the alert itself"
+    )
+    parser.add_argument(
+        "--errors", type=float, default=0.2, metavar="SHARE", help="share of canary requests that fail (default 0.2)"
+    )
 
     def run(options: argparse.Namespace) -> int:
         try:
@@ -107,7 +111,8 @@ def _demo(commands: Commands) -> None:
         if not 0 < options.errors <= 1:
             print("pullback: --errors: expected a share above 0, at most 1", file=sys.stderr)
             return USAGE
-        return demo.main(keep=options.keep, alerting=not options.no_alerting, error_share=options.errors)
+        code: int = demo.main(keep=options.keep, alerting=not options.no_alerting, error_share=options.errors)
+        return code
 
     parser.set_defaults(run=run)
 
@@ -129,7 +134,9 @@ def _rollback(commands: Commands) -> None:
     _named(parser)
     parser.add_argument("--reason", required=True, help="why; it goes into the record")
     parser.add_argument("--dry-run", action="store_true", help="only write down what would be done")
-    parser.add_argument("--wait", type=float, default=30.0, metavar="SECONDS", help="for 0%%; 0: do not wait (default 30)")
+    parser.add_argument(
+        "--wait", type=float, default=30.0, metavar="SECONDS", help="for 0%%; 0: do not wait (default 30)"
+    )
     parser.set_defaults(
         run=lambda options: asking.rollback(
             _loaded(options),
@@ -144,7 +151,9 @@ def _rollback(commands: Commands) -> None:
 
 def _explain(commands: Commands) -> None:
     parser = commands.add_parser("explain", help="what a webhook would do, and why; changes nothing")
-    parser.add_argument("payload", type=pathlib.Path, metavar="PAYLOAD.json", help="the body of an Alertmanager webhook")
+    parser.add_argument(
+        "payload", type=pathlib.Path, metavar="PAYLOAD.json", help="the body of an Alertmanager webhook"
+    )
     _reaching(parser)
     parser.set_defaults(run=lambda options: looking.explain(_loaded(options), options.payload, options.output))
 
@@ -153,9 +162,7 @@ def _plan(commands: Commands) -> None:
     parser = commands.add_parser("plan", help="the exact patches that would take a canary to 0%% now")
     _named(parser)
     parser.set_defaults(
-        run=lambda options: looking.plan(
-            _loaded(options), CanaryRef(options.namespace, options.name), options.output
-        )
+        run=lambda options: looking.plan(_loaded(options), CanaryRef(options.namespace, options.name), options.output)
     )
 
 

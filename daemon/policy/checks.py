@@ -161,7 +161,8 @@ def deadline_is_kept(evidence: Evidence) -> Decision | None:
         return None
     return Decision(
         Verdict.ESCALATE, Reason.DEADLINE_EXCEEDED,
-        f"not proved at 0 after {seconds:.0f} s (deadline {evidence.limits.deadline:.0f} s): {_what_is_missing(evidence)}",
+        f"not proved at 0 after {seconds:.0f} s (deadline {evidence.limits.deadline:.0f} s): "
+        + _what_is_missing(evidence),
     )  # fmt: skip
 
 

@@ -19,7 +19,6 @@ from daemon.model.canary import CanaryRef
 from daemon.model.decision import Reason
 from daemon.model.rules import Fallback, LabelNames
 
-
 SAYS_NOTHING = frozenset({"", "unknown", "latest"})
 """What Istio's telemetry writes where it knows no better."""
 
@@ -96,7 +95,8 @@ class CanaryIndex:
                 continue
             if not namespace:
                 if label == self._labels.canary[0]:
-                    return _none(f'{label}="{name}" but no namespace: expected one of {", ".join(self._labels.namespace)}')
+                    expected = ", ".join(self._labels.namespace)
+                    return _none(f'{label}="{name}" but no namespace: expected one of {expected}')
                 continue
             ref = CanaryRef(namespace, name)
             if ref in self._profiles:

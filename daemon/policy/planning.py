@@ -179,4 +179,3 @@ def _last_words(evidence: Evidence, decision: Decision) -> str:
     moved = [f"{change.route} {change.path}: {change.before:g}% -> {change.after:g}%"
              for patch in patches for change in patch.changes]  # fmt: skip
     return "dry run; would write " + ("; ".join(moved) if moved else "nothing, the routes are at 0")
-

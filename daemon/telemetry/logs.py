@@ -86,7 +86,9 @@ class Logs:
     def rollback_moved(self, before: Rollback | None, after: Rollback) -> None:
         timeline, began = after.timeline, after.started_at
         moments = (("zeroed", timeline.zeroed_at), ("proved", timeline.proved_at), ("completed", timeline.completed_at))
-        clocks = {f"seconds_to_{word}": round((at - began).total_seconds(), 4) for word, at in moments if at is not None}
+        clocks = {
+            f"seconds_to_{word}": round((at - began).total_seconds(), 4) for word, at in moments if at is not None
+        }
         self.log.warning(
             "rollback.moved", canary=str(after.canary), revision=after.revision, record=after.name,
             phase=after.phase.value, message=after.message, holds=after.holds, **clocks,

@@ -1,4 +1,7 @@
-"""The catalogue of metrics, fed by listening. Label values come from enums, plus ``namespace`` and ``canary`` where said."""
+"""The catalogue of metrics, fed by listening.
+
+Label values come from enums only, plus ``namespace`` and ``canary`` where the help says so.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
@@ -68,7 +71,9 @@ class Metrics:
             "pullback_steps", "Steps carried out.", ["step", "outcome"], registry=registry)  # fmt: skip
         self._truncated = Counter(
             "pullback_truncated_alerts", "Alerts that Alertmanager cut off a webhook.", registry=registry)  # fmt: skip
-        self._failures = Counter("pullback_pass_failures", "Passes that ended in an unforeseen error.", registry=registry)
+        self._failures = Counter(
+            "pullback_pass_failures", "Passes that ended in an unforeseen error.", registry=registry
+        )
         self._requests = Histogram(
             "pullback_http_request_seconds", "Own time of HTTP requests.", ["route", "method", "status"],
             buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
@@ -179,5 +184,3 @@ class _World(Collector):
         if heartbeat is not None:
             yield GaugeMetricFamily(
                 "pullback_watchdog_age_seconds", "Seconds since Alertmanager's Watchdog alert last came.", value=heartbeat)  # fmt: skip
-
-

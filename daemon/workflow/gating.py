@@ -1,6 +1,6 @@
 """Flagger asks, we answer from memory: at once, bound to the revision, and never on a guess.
 
-How Flagger hears us: 200–202 on ``rollback`` means *roll back*, everything else means no; on the other hooks
+How Flagger hears us: 200 to 202 on ``rollback`` means *roll back*, everything else means no; on the other hooks
 200 means go on. It asks ``rollback`` once per tick, and not at all while pods are not ready, so the direct
 write is the brake and this answer only makes Flagger agree.
 

@@ -220,7 +220,9 @@ class Reflector:
             return
         self.health = health
         self.problem = problem
-        self._report(self.resource, self.namespace, f"{health.name.lower()}: {problem}" if problem else health.name.lower())
+        self._report(
+            self.resource, self.namespace, f"{health.name.lower()}: {problem}" if problem else health.name.lower()
+        )
 
     def _backoff(self, problem: errors.NeighbourError) -> float:
         if isinstance(problem, errors.Throttled):

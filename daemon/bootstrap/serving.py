@@ -1,30 +1,24 @@
-"""The only file that knows every room: builds the daemon from its settings and runs it."""
+"""Wires the rooms into a daemon and runs it: started in order, stopped in reverse."""
 
 import asyncio
 import contextlib
-import dataclasses
 import importlib.metadata
-import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
 
 import aiohttp
 
 from daemon import ports
-from daemon.adapters import break_glass, flagger, ledger, prometheus, traffic, workloads
-from daemon.adapters.clock import SystemChance, SystemClock
-from daemon.adapters.credentials import Credentials
+from daemon.adapters import break_glass, flagger, ledger, prometheus
 from daemon.adapters.kubernetes import reflector
 from daemon.adapters.kubernetes.client import KubernetesClient
-from daemon.adapters.kubernetes.resources import CANARIES, DEPLOYMENTS, ROLLBACKS, Resource
+from daemon.adapters.kubernetes.resources import CANARIES, ROLLBACKS, Resource
 from daemon.adapters.kubernetes.watches import Watches
+from daemon.bootstrap.doors import door, tls_context
+from daemon.bootstrap.seeing import Sight, Surroundings, open_eyes, receivers
 from daemon.lifecycle import Lifecycle
 from daemon.model import errors
 from daemon.model.canary import CanaryRef
-from daemon.model.decision import Limits
-from daemon.model.route import RouteObject, RouteRef
-from daemon.policy.correlating import CanaryIndex
-from daemon.settings import Door, Settings, Tls
+from daemon.settings import Settings
 from daemon.telemetry import audience
 from daemon.telemetry.logs import Logs, configure
 from daemon.telemetry.metrics import CanarySeen, Metrics, Seen
@@ -32,7 +26,6 @@ from daemon.web.promises import Bounds, Rooms
 from daemon.web.server import Server
 from daemon.workflow import proving, rollback
 from daemon.workflow.executing import Executor
-from daemon.workflow.gathering import Gatherer
 from daemon.workflow.gating import Gates
 from daemon.workflow.intake import Intake
 from daemon.workflow.letters import Judge, Letter
@@ -41,100 +34,6 @@ from daemon.workflow.noticing import Noticing
 from daemon.workflow.proving import Prover
 from daemon.workflow.rollback import Passes
 from daemon.workflow.showing import Showing
-from daemon.workflow.standing import Standings
-from daemon.workflow.world import RouteNames, World
-
-Names = Callable[[RouteObject], RouteNames]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the daemon takes from the machine; a simulated world brings its own."""
-
-    clock: ports.Clock = dataclasses.field(default_factory=SystemClock)
-    chance: ports.Chance = dataclasses.field(default_factory=SystemChance)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Sight:
-    """What it takes to see and judge without acting: also what ``explain``, ``plan`` and ``status`` are made of."""
-
-    world: World
-    kinds: Mapping[str, traffic.RouteKind]
-    routes: traffic.Routes
-    names: Names
-    standings: Standings
-    gatherer: Gatherer
-
-
-def open_eyes(settings: Settings, client: KubernetesClient, surroundings: Surroundings) -> Sight:
-    """An empty world, and what reads and judges it."""
-    labels = settings.label_names
-    kinds = traffic.discover()
-    world = World(
-        clock=surroundings.clock,
-        index=CanaryIndex(labels, settings.correlation.fallback),
-        labels=labels,
-        providers=frozenset().union(*(kind.PROVIDERS for kind in kinds.values())),
-        cluster_domain=settings.kubernetes.cluster_domain,
-    )
-    routes = traffic.Routes(client, kinds)
-    gatherer = Gatherer(
-        world=world,
-        routes=routes,
-        clock=surroundings.clock,
-        limits=Limits(deadline=settings.rollback.deadline, clock_tolerance=settings.correlation.clock_tolerance),
-        rehearsing=settings.rollback.dry_run,
-    )
-    return Sight(world, kinds, routes, _names(kinds, settings.kubernetes.cluster_domain), Standings(), gatherer)
-
-
-def _names(kinds: Mapping[str, traffic.RouteKind], cluster_domain: str) -> Names:
-    def names(route: RouteObject) -> RouteNames:
-        kind = kinds[route.ref.kind]
-        return RouteNames(kind.services(route, cluster_domain), kind.hosts(route, cluster_domain))
-
-    return names
-
-
-def receivers(sight: Sight) -> list[tuple[Sequence[Resource], reflector.Receive]]:
-    """Every kind that is watched, and how its objects enter the world."""
-    world = sight.world
-
-    def receive(
-        put: Callable[[Mapping[str, Any]], None], drop: Callable[[str, str], None]
-    ) -> Callable[[reflector.Event, dict[str, Any]], None]:
-        def take(event: reflector.Event, document: dict[str, Any]) -> None:
-            metadata = document["metadata"]
-            if event is reflector.Event.GONE:
-                drop(metadata.get("namespace", ""), metadata["name"])
-            else:
-                put(document)
-
-        return take
-
-    def put_route(kind: traffic.RouteKind) -> Callable[[Mapping[str, Any]], None]:
-        def put(document: Mapping[str, Any]) -> None:
-            route = kind.read(document)
-            world.put_route(route, sight.names(route))
-
-        return put
-
-    def drop_route(kind: str) -> Callable[[str, str], None]:
-        return lambda namespace, name: world.drop_route(RouteRef(kind, namespace, name))
-
-    return [
-        ((ROLLBACKS,), receive(lambda one: world.put_record(ledger.read_rollback(one)), world.drop_record)),
-        *(
-            (kind.RESOURCES, receive(put_route(kind), drop_route(name)))
-            for name, kind in sight.kinds.items()
-        ),
-        ((DEPLOYMENTS,), receive(lambda one: world.put_workload(workloads.read_workload(one)), world.drop_workload)),
-        ((CANARIES,), receive(
-            lambda one: world.put_canary(flagger.read_canary(one)),
-            lambda namespace, name: world.drop_canary(CanaryRef(namespace, name)),
-        )),
-    ]  # fmt: skip
 
 
 async def run(settings: Settings, surroundings: Surroundings | None = None) -> int:
@@ -148,7 +47,7 @@ async def run(settings: Settings, surroundings: Surroundings | None = None) -> i
             logs.log.info("serving", host=settings.web.host, port=server.port, version=version())
             await lifecycle.run()
     except errors.ConfigurationError as error:
-        logs.log.error("configuration", problem=str(error))
+        logs.log.error("configuration", problem=str(error))  # noqa: TRY400 - a person needs the line, not the stack
         return 2
     logs.log.info("stopped", failed=lifecycle.failed)
     return 1 if lifecycle.failed else 0
@@ -356,38 +255,6 @@ def _seen(sight: Sight, showing: Showing, watches: Watches) -> Seen:
 async def _turn_away(server: Server, seconds: float) -> None:
     server.turn_away()
     await asyncio.sleep(seconds)
-
-
-def door(name: str, configured: Door, *, optional: bool = False) -> Credentials:
-    """The credentials of one door. Raises ConfigurationError when nobody, or anybody, could come in by oversight."""
-    credentials = Credentials(
-        bearer_files=configured.bearer_token_files,
-        username=configured.username,
-        password_files=configured.password_files,
-        anonymous=configured.allow_anonymous,
-    )
-    credentials.check()
-    if not credentials.configured and not configured.allow_anonymous and not optional:
-        raise errors.ConfigurationError(
-            f"web.{name}: expected bearer_token_files or password_files, or allow_anonymous: true "
-            "where a mesh authenticates callers itself"
-        )
-    return credentials
-
-
-def tls_context(tls: Tls) -> ssl.SSLContext | None:
-    """The server's TLS, or None for plain HTTP. Raises ConfigurationError."""
-    if tls.certificate_file is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(tls.certificate_file, tls.key_file)
-        if tls.client_ca_file is not None:
-            context.load_verify_locations(cafile=tls.client_ca_file)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except (OSError, ssl.SSLError) as error:
-        raise errors.ConfigurationError(f"web.tls: {error}") from error
-    return context
 
 
 def version() -> str:

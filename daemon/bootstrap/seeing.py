@@ -1,0 +1,112 @@
+"""What it takes to see and judge without acting: half of the daemon, all of ``explain``, ``plan``, ``status``."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from daemon import ports
+from daemon.adapters import flagger, ledger, traffic, workloads
+from daemon.adapters.clock import SystemChance, SystemClock
+from daemon.adapters.kubernetes import reflector
+from daemon.adapters.kubernetes.client import KubernetesClient
+from daemon.adapters.kubernetes.resources import CANARIES, DEPLOYMENTS, ROLLBACKS, Resource
+from daemon.model.canary import CanaryRef
+from daemon.model.decision import Limits
+from daemon.model.route import RouteObject, RouteRef
+from daemon.policy.correlating import CanaryIndex
+from daemon.settings import Settings
+from daemon.workflow.gathering import Gatherer
+from daemon.workflow.standing import Standings
+from daemon.workflow.world import RouteNames, World
+
+Names = Callable[[RouteObject], RouteNames]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the daemon takes from the machine; a simulated world brings its own."""
+
+    clock: ports.Clock = dataclasses.field(default_factory=SystemClock)
+    chance: ports.Chance = dataclasses.field(default_factory=SystemChance)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sight:
+    """What it takes to see and judge without acting: also what ``explain``, ``plan`` and ``status`` are made of."""
+
+    world: World
+    kinds: Mapping[str, traffic.RouteKind]
+    routes: traffic.Routes
+    names: Names
+    standings: Standings
+    gatherer: Gatherer
+
+
+def open_eyes(settings: Settings, client: KubernetesClient, surroundings: Surroundings) -> Sight:
+    """An empty world, and what reads and judges it."""
+    labels = settings.label_names
+    kinds = traffic.discover()
+    world = World(
+        clock=surroundings.clock,
+        index=CanaryIndex(labels, settings.correlation.fallback),
+        labels=labels,
+        providers=frozenset().union(*(kind.PROVIDERS for kind in kinds.values())),
+        cluster_domain=settings.kubernetes.cluster_domain,
+    )
+    routes = traffic.Routes(client, kinds)
+    gatherer = Gatherer(
+        world=world,
+        routes=routes,
+        clock=surroundings.clock,
+        limits=Limits(deadline=settings.rollback.deadline, clock_tolerance=settings.correlation.clock_tolerance),
+        rehearsing=settings.rollback.dry_run,
+    )
+    return Sight(world, kinds, routes, _names(kinds, settings.kubernetes.cluster_domain), Standings(), gatherer)
+
+
+def _names(kinds: Mapping[str, traffic.RouteKind], cluster_domain: str) -> Names:
+    def names(route: RouteObject) -> RouteNames:
+        kind = kinds[route.ref.kind]
+        return RouteNames(kind.services(route, cluster_domain), kind.hosts(route, cluster_domain))
+
+    return names
+
+
+def receivers(sight: Sight) -> list[tuple[Sequence[Resource], reflector.Receive]]:
+    """Every kind that is watched, and how its objects enter the world."""
+    world = sight.world
+
+    def receive(
+        put: Callable[[Mapping[str, Any]], None], drop: Callable[[str, str], None]
+    ) -> Callable[[reflector.Event, dict[str, Any]], None]:
+        def take(event: reflector.Event, document: dict[str, Any]) -> None:
+            metadata = document["metadata"]
+            if event is reflector.Event.GONE:
+                drop(metadata.get("namespace", ""), metadata["name"])
+            else:
+                put(document)
+
+        return take
+
+    def put_route(kind: traffic.RouteKind) -> Callable[[Mapping[str, Any]], None]:
+        def put(document: Mapping[str, Any]) -> None:
+            route = kind.read(document)
+            world.put_route(route, sight.names(route))
+
+        return put
+
+    def drop_route(kind: str) -> Callable[[str, str], None]:
+        return lambda namespace, name: world.drop_route(RouteRef(kind, namespace, name))
+
+    return [
+        ((ROLLBACKS,), receive(lambda one: world.put_record(ledger.read_rollback(one)), world.drop_record)),
+        *(
+            (kind.RESOURCES, receive(put_route(kind), drop_route(name)))
+            for name, kind in sight.kinds.items()
+        ),
+        ((DEPLOYMENTS,), receive(lambda one: world.put_workload(workloads.read_workload(one)), world.drop_workload)),
+        ((CANARIES,), receive(
+            lambda one: world.put_canary(flagger.read_canary(one)),
+            lambda namespace, name: world.drop_canary(CanaryRef(namespace, name)),
+        )),
+    ]  # fmt: skip
