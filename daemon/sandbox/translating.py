@@ -16,7 +16,7 @@ from typing import Any
 from daemon.sandbox.delegating import TranslationError, flattened_rules, name_of
 
 Json = dict[str, Any]
-PARTS_PER_MILLION = 10_000
+MILLIONTHS_PER_PERCENT = 10_000
 NOT_TRANSLATED = ("redirect", "directResponse", "rewrite")
 MATCHED = {"uri", "headers", "withoutHeaders", "queryParams", "method", "authority", "ignoreUriCase"}
 MATCHED_ELSEWHERE = {"name", "gateways", "port", "scheme", "statPrefix"}
@@ -117,7 +117,7 @@ def _mirrors(rule: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _mirror(mirror: Mapping[str, Any], namespace: str) -> Json:
     percent = float((mirror.get("percentage") or {"value": 100}).get("value", 0))
-    share = {"numerator": round(percent * PARTS_PER_MILLION), "denominator": "MILLION"}
+    share = {"numerator": round(percent * MILLIONTHS_PER_PERCENT), "denominator": "MILLION"}
     return {
         "cluster": cluster_name(mirror["destination"], namespace),
         "runtime_fraction": {"default_value": share},
