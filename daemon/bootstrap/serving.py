@@ -105,6 +105,7 @@ async def _start(
         watchdog=settings.policy.watchdog_alertname,
         answer_within=settings.web.answer_within,
         ready=lambda: "" if watches.whole else f"starting: {watches.problem()}",
+        fresh=lambda: watches.fresh(CANARIES.kind),
     )
     metrics.show(_seen(sight, showing, watches))
     server = Server(

@@ -111,7 +111,8 @@ def intent_still_applies(evidence: Evidence) -> Decision | None:
     """A rollback stands for one revision of one canary, until its controller has accepted the failure."""
     intent, canary = evidence.intent, evidence.canary
     if canary is None:
-        return Decision(Verdict.IGNORE, Reason.CANARY_GONE, "the canary object no longer exists")
+        name = str(intent.canary) if intent else ""
+        return Decision(Verdict.IGNORE, Reason.CANARY_GONE, f"no Canary {name} exists")
     if intent is None or canary.revision == intent.revision:
         return None
     return Decision(

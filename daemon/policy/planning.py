@@ -119,7 +119,7 @@ def progress(evidence: Evidence, intent: Intent, record: Rollback, decision: Dec
         done = dataclasses.replace(done, zeroed_at=evidence.zero_since)
         text = f"routes at 0: {', '.join(str(route.ref) for route in evidence.routes) or 'none reach the canary'}"
         reach(Milestone.ZEROED, RollbackPhase.ZEROED, decision.reason, text)
-    if record.timeline.proved_at is None and evidence.proof is not None:
+    if record.timeline.proved_at is None and evidence.proof is not None and taken_down:
         done = dataclasses.replace(done, proved_at=evidence.proof.at)
         reach(Milestone.PROVED, RollbackPhase.PROVED, decision.reason, "; ".join(evidence.proof.statements))
     if decision.verdict is Verdict.IGNORE:

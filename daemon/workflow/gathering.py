@@ -11,6 +11,8 @@ from daemon.policy import naming
 from daemon.workflow.standing import Standing
 from daemon.workflow.world import World
 
+_VIEWS_KEPT = 50_000
+
 
 class Gatherer:
     """World and memory in, ``Evidence`` out."""
@@ -29,6 +31,8 @@ class Gatherer:
         self._clock = clock
         self._limits = limits
         self._rehearsing = rehearsing
+        # A scrape looks at every canary, a hold at one canary again and again: routes change far less often.
+        self._views: dict[CanaryRef, tuple[tuple[object, ...], tuple[RouteView, ...]]] = {}
 
     def gather(self, ref: CanaryRef, standing: Standing) -> Evidence:
         """Also keeps the memory in step with the world: since when the routes are at zero, which record stands."""
@@ -64,9 +68,18 @@ class Gatherer:
         """All routing objects that reach the canary, as it is seen from there."""
         if canary is None:
             return ()
+        routes = self._world.routes(canary)
+        versions = (canary.service, *((route.ref, route.resource_version) for route in routes))
+        held = self._views.get(canary.ref)
+        if held is not None and held[0] == versions:
+            return held[1]
         sides = self._world.sides(canary)
-        views = (self._routes.view(route, sides) for route in self._world.routes(canary))
-        return tuple(view for view in views if view.paths or view.zero is not None)
+        seen = (self._routes.view(route, sides) for route in routes)
+        views = tuple(view for view in seen if view.paths or view.zero is not None)
+        if len(self._views) > _VIEWS_KEPT:
+            self._views.clear()
+        self._views[canary.ref] = (versions, views)
+        return views
 
     def _record(self, standing: Standing, canary: Canary | None, records: tuple[Rollback, ...]) -> Rollback | None:
         """The record of the rollback in force; picks up one that a person, or an earlier life of ours, made."""

@@ -43,11 +43,16 @@ class GroupAnswer:
         return any(answer.decision.reason is Reason.MALFORMED for answer in self.alerts)
 
 
+_DOUBTFUL = frozenset({Reason.UNMATCHED, Reason.NO_ACTIVE_CANARY, Reason.NAMES_ANOTHER_VERSION})
+"""Reasons not to act that only hold as long as what we know is recent."""
+
+
 class Intake:
     """Alerts in, answers out.
 
     ``ready`` says whether the world has been seen whole; before that nothing can be judged, and everything is
-    to be sent again. ``answer_within`` (seconds) is how long an answer may take: Alertmanager waits without a
+    to be sent again. ``fresh`` says whether what is known of canaries is recent: where it is not, "there is no
+    such canary" is no answer (law 8). ``answer_within`` (seconds) is how long an answer may take: Alertmanager waits without a
     limit of its own and meanwhile holds back the rest of the group.
     """
 
@@ -61,6 +66,7 @@ class Intake:
         watchdog: str,
         answer_within: float,
         ready: Callable[[], str],
+        fresh: Callable[[], bool],
     ) -> None:
         self._world = world
         self._mailboxes = mailboxes
@@ -69,6 +75,7 @@ class Intake:
         self._watchdog = watchdog
         self._answer_within = answer_within
         self._ready = ready
+        self._fresh = fresh
 
     async def take(self, group: AlertGroup, received_at: datetime.datetime) -> GroupAnswer:
         """One webhook. Alerts are judged one by one: a firing group may hold resolved ones."""
@@ -78,7 +85,13 @@ class Intake:
         waiting = {letter.answer for _, _, letter in begun if letter is not None}
         if waiting:
             await asyncio.wait(waiting, timeout=self._answer_within)
-        return GroupAnswer(tuple(_collect(*one) for one in begun), group.truncated)
+        return GroupAnswer(tuple(self._doubted(_collect(*one)) for one in begun), group.truncated)
+
+    def _doubted(self, answer: Answer) -> Answer:
+        if answer.decision.reason not in _DOUBTFUL or self._fresh():
+            return answer
+        why = f"what is known of canaries is too old to say: {answer.decision.detail}"
+        return dataclasses.replace(answer, decision=Decision(Verdict.IGNORE, Reason.CANNOT_KNOW, why), retry=True)
 
     def _begin(
         self, alert: Alert | MalformedAlert, received_at: datetime.datetime
