@@ -54,7 +54,7 @@ class ApiError(Exception):
 
 
 REASONS = {
-    400: "BadRequestError",
+    400: "BadRequest",
     401: "Unauthorized",
     403: "Forbidden",
     404: "NotFound",
@@ -83,7 +83,7 @@ def named(group: str, plural: str, name: str) -> JsonObject:
 
 
 def bad_request(message: str) -> ApiError:
-    return ApiError(400, "BadRequestError", message)
+    return ApiError(400, "BadRequest", message)
 
 
 def unauthorized() -> ApiError:
