@@ -6,7 +6,14 @@ Label values come from enums only, plus ``namespace`` and ``canary`` where the h
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -46,6 +53,8 @@ class Metrics:
     """Keeps ``ports.Observer`` for Prometheus."""
 
     def __init__(self, *, clock: ports.Clock, version: str) -> None:
+        # A second series per counter that nobody asks for.
+        disable_created_metrics()
         self._clock = clock
         self.registry = CollectorRegistry()
         registry = self.registry

@@ -309,7 +309,7 @@ async def laboratory(
     cluster: Cluster, namespace: str, settings: Json | None = None, **options: Any
 ) -> AsyncIterator[Lab]:
     """A target and its Canary in an API, and a Flagger and a kubelet that wait to be told."""
-    settings = settings or {}
+    settings = {"analysis": {"stepWeight": 5, "maxWeight": 50}, **(settings or {})}
     headers = {"Authorization": f"Bearer {cluster.token}"} if cluster.token else {}
     reach: dict[str, Any] = {"headers": headers, "ssl": not cluster.url.startswith("https")}
     clock, timeline = Clock(), Timeline()

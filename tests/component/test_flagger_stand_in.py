@@ -125,7 +125,8 @@ async def test_metrics_alone_take_threshold_and_one_tick(cluster: Cluster, names
 
 
 async def test_no_values_count_as_a_failed_check(cluster: Cluster, namespace: str) -> None:
-    async with laboratory(cluster, namespace, metrics=lambda _canary: None) as lab:
+    async with laboratory(cluster, namespace) as lab:
+        lab.flagger.set_metrics(lambda _canary: None)
         await lab.play_until("full-life", "canary weight 5")
         await lab.play(Step(50, "TICK", ()))
         assert (await lab.canary())["status"]["failedChecks"] == 1
