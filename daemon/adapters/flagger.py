@@ -17,7 +17,7 @@ PAUSED_BY = "paused-by.pullback.dev/"
 """One annotation per alert that holds the gate closed: a merge patch of one key needs no read before it, so
 replicas cannot overwrite each other. Value: revision, startsAt and alertname, in that order."""
 
-_PROVIDERS_OF_ISTIO = frozenset({"istio"})
+_ALERTNAME_MOST = 256
 _FINGERPRINT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
 _PHASES = {phase.value: phase for phase in CanaryPhase}
 
@@ -71,7 +71,7 @@ class FlaggerCanaries:
         self._client = client
 
     async def close_gate(self, canary: CanaryRef, pause: AlertPause) -> Canary:
-        value = f"{pause.revision} {times.write(pause.starts_at)} {pause.alertname}"
+        value = f"{pause.revision} {times.write(pause.starts_at)} {pause.alertname[:_ALERTNAME_MOST]}"
         return await self._annotate(canary, {_key(pause.fingerprint): value})
 
     async def open_gate(self, canary: CanaryRef, fingerprints: Sequence[str]) -> Canary:

@@ -35,6 +35,7 @@ BEFORE = "pullback.dev/before"
 _BEFORE_MOST = 128 * 1024  # of the 256 KiB that all annotations together may take
 _TEXT_MOST = 1024
 _SIGNAL_VALUE_MOST = 2048
+_SIGNAL_MOST = 64 * 1024  # a record that the API server finds too large would never be durable
 
 
 class KubernetesLedger:
@@ -173,11 +174,23 @@ def _signal(signal: RecordedSignal) -> dict[str, Any]:
     return {
         "fingerprint": signal.fingerprint,
         "startsAt": times.write(signal.starts_at),
-        "labels": {key: value[:_SIGNAL_VALUE_MOST] for key, value in signal.labels.items()},
-        "annotations": {key: value[:_SIGNAL_VALUE_MOST] for key, value in signal.annotations.items()},
+        "labels": _within_bounds(signal.labels),
+        "annotations": _within_bounds(signal.annotations),
         "generatorURL": signal.generator_url[:_SIGNAL_VALUE_MOST],
         "externalURL": signal.external_url[:_SIGNAL_VALUE_MOST],
     }
+
+
+def _within_bounds(words: Mapping[str, str]) -> dict[str, str]:
+    kept: dict[str, str] = {}
+    left = _SIGNAL_MOST
+    for key, value in words.items():
+        cut = value[:_SIGNAL_VALUE_MOST]
+        left -= len(key.encode()) + len(cut.encode())
+        if left < 0:
+            break
+        kept[key] = cut
+    return kept
 
 
 def _read_signal(signal: Any) -> RecordedSignal | None:

@@ -54,7 +54,7 @@ class Metrics:
 
     def __init__(self, *, clock: ports.Clock, version: str) -> None:
         # A second series per counter that nobody asks for.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._clock = clock
         self.registry = CollectorRegistry()
         registry = self.registry

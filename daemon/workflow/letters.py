@@ -20,6 +20,8 @@ from daemon.workflow.standing import Standing
 
 REQUESTED_BY = "alertmanager"
 
+_PAUSES_KEPT = 200
+
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Letter:
@@ -153,6 +155,8 @@ def _gate_step(evidence: Evidence, alert: Alert, decision: Decision) -> Step | N
     assert canary is not None  # noqa: S101 - judge() never pauses a canary that does not exist
     if decision.verdict is Verdict.RESUME:
         return OpenGate(canary.ref, (alert.fingerprint,))
+    if len(canary.alert_pauses) >= _PAUSES_KEPT:
+        return None  # the gate is closed as it is, and annotations have a limit
     pause = AlertPause(alert.fingerprint, alert.starts_at, canary.revision, alert.name)
     if decision.reason is not Reason.ALERT_PAUSES or pause in canary.alert_pauses:
         return None

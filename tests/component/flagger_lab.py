@@ -126,7 +126,12 @@ async def hook_server() -> AsyncIterator[Stub]:
 def canary_body(namespace: str, hooks_url: str, settings: Json) -> Json:
     """The Canary of the stories, as a user would write it."""
     hooks: list[Json] = [
-        {"name": f"hook-{kind}", "type": kind, "url": f"{hooks_url}/{NAME}/{kind}", "metadata": {"who": "lab"}}
+        {
+            "name": f"hook-{kind}",
+            "type": kind,
+            "url": f"{hooks_url}/{NAME}/{kind}",
+            "metadata": {"who": "lab"},
+        }
         for kind in HOOKS
     ]
     hooks[-1].pop("metadata")
@@ -217,7 +222,9 @@ class Lab:
         if len(self.timeline.lines) < lines:
             await self.timeline.next(lambda _: len(self.timeline.lines) >= lines, within=within)
         async with asyncio.timeout(within):
-            while self.timeline.lines[lines - 1].text.endswith(" -> ...") or "-> ... " in self.told()[lines - 1]:
+            while (
+                self.timeline.lines[lines - 1].text.endswith(" -> ...") or "-> ... " in self.told()[lines - 1]
+            ):
                 await asyncio.sleep(0.005)
 
     async def play(self, step: Step) -> None:

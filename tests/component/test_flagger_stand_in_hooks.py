@@ -56,7 +56,9 @@ def test_sends_the_recorded_bytes(kind: str, recorded: str) -> None:
 
 
 def test_an_event_keeps_its_own_metadata() -> None:
-    body = event_payload(a_canary(), {"metadata": {"eventType": "mine", "who": "lab"}}, "text", "Normal", STAMP)
+    body = event_payload(
+        a_canary(), {"metadata": {"eventType": "mine", "who": "lab"}}, "text", "Normal", STAMP
+    )
     assert list(body["metadata"]) == ["eventMessage", "eventType", "timestamp", "who"]
     assert body["metadata"]["eventType"] == "Normal"
 
@@ -69,7 +71,8 @@ def test_fingerprints_look_like_flaggers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("10s", 10), ("1m30s", 90), ("1.5h", 5400), ("500ms", 0.5), ("10", None), ("", None)]
+    ("text", "expected"),
+    [("10s", 10), ("1m30s", 90), ("1.5h", 5400), ("500ms", 0.5), ("10", None), ("", None)],
 )
 def test_reads_go_durations(text: str, expected: float | None) -> None:
     assert seconds(text) == expected
