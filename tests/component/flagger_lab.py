@@ -7,13 +7,11 @@ the former and returns what happened here, in the same words, so that the two ca
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -21,63 +19,12 @@ from aiohttp import web
 from daemon.sandbox.flagger import Flagger, Timeline
 from daemon.sandbox.flagger.api import Api, Json, deployment, namespaced, version_of
 from daemon.sandbox.flagger.canary import canaries
-from daemon.sandbox.flagger.timeline import DEPLOY, ROUTES, deployment_text, routes_text
+from daemon.sandbox.flagger.timeline import DEPLOY, ROUTES, UNANSWERED, deployment_text, routes_text
 from daemon.sandbox.kubelet import FakeKubelet
 from tests.cluster import Cluster
+from tests.component.flagger_stories import NAME, Step, Story, canary_body, deployment_body
 
-STORIES = Path(__file__).parent.parent / "data/flagger"
-NAME = "podinfo"
-HOOKS = ("confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion",
-         "rollback", "post-rollout", "event")  # fmt: skip
 BEGINNING = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
-CUT = "..."
-"""Ends a story whose recording stopped inside a tick."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A NOTICE, a TICK or something the LAB did, and the lines that followed."""
-
-    at: float
-    text: str
-    lines: tuple[str, ...]
-
-    def actions_inside(self) -> dict[int, str]:
-        """What the lab did while a hook was being answered: by how many hooks had been called in this tick."""
-        actions: dict[int, str] = {}
-        calls = 0
-        for line in self.lines:
-            calls += line.startswith("HOOK ")
-            if line.startswith("LAB "):
-                actions[calls] = line.removeprefix("LAB ")
-        return actions
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    settings: Json
-    steps: tuple[Step, ...]
-
-    @classmethod
-    def read(cls, name: str) -> Story:
-        head, _, body = (STORIES / f"{name}.txt").read_text().partition("\n\n")
-        settings = {}
-        for line in head.splitlines():
-            if not line.startswith("#"):
-                key, _, value = line.partition(": ")
-                settings[key] = json.loads(value)
-        steps: list[tuple[float, str, list[str]]] = []
-        for line in body.splitlines():
-            if line.startswith("+"):
-                at, _, text = line.partition(" ")
-                steps.append((float(at), text, []))
-            else:
-                steps[-1][2].append(line.strip())
-        return cls(settings, tuple(Step(at, text, tuple(lines)) for at, text, lines in steps))
-
-    @property
-    def lines(self) -> list[str]:
-        return [line for step in self.steps for line in (step.text, *step.lines)]
 
 
 @dataclass(slots=True)
@@ -100,7 +47,7 @@ class Stub:
     received: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     before_answer: Callable[[], Awaitable[None]] | None = None
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.BaseRequest) -> web.Response:
         kind = request.path.rpartition("/")[2]
         self.received.append((kind, await request.text(), dict(request.headers)))
         if self.before_answer is not None:
@@ -121,50 +68,6 @@ async def hook_server() -> AsyncIterator[Stub]:
         yield stub
     finally:
         await runner.cleanup()
-
-
-def canary_body(namespace: str, hooks_url: str, settings: Json) -> Json:
-    """The Canary of the stories, as a user would write it."""
-    hooks: list[Json] = [
-        {
-            "name": f"hook-{kind}",
-            "type": kind,
-            "url": f"{hooks_url}/{NAME}/{kind}",
-            "metadata": {"who": "lab"},
-        }
-        for kind in HOOKS
-    ]
-    hooks[-1].pop("metadata")
-    success = {"name": "request-success-rate", "interval": "1m", "thresholdRange": {"min": 99}}
-    analysis = {"interval": "10s", "threshold": 5, "metrics": [success], "webhooks": hooks}
-    return {
-        "apiVersion": "flagger.app/v1beta1",
-        "kind": "Canary",
-        "metadata": {"name": NAME, "namespace": namespace},
-        "spec": {
-            "provider": "istio",
-            "progressDeadlineSeconds": settings.get("progressDeadlineSeconds", 600),
-            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME},
-            "service": {"name": NAME, "port": 80, "targetPort": 9898},
-            "analysis": {**analysis, **settings.get("analysis", {})},
-        },
-    }
-
-
-def deployment_body(namespace: str, settings: Json) -> Json:
-    container = {"name": NAME, "image": f"{NAME}:1", "ports": [{"name": "http", "containerPort": 9898}]}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": NAME, "namespace": namespace, "labels": {"app": NAME}},
-        "spec": {
-            "replicas": 2,
-            "selector": {"matchLabels": {"app": NAME}},
-            "template": {"metadata": {"labels": {"app": NAME}}, "spec": {"containers": [container]}},
-            "progressDeadlineSeconds": 600,
-            **settings.get("deployment", {}),
-        },
-    }
 
 
 @dataclass(slots=True)
@@ -218,14 +121,14 @@ class Lab:
         raise ValueError(f"{name} has no step that ends with {text}")
 
     async def come_to(self, lines: int, *, within: float) -> None:
-        """Waits until there are so many lines, the last of them complete."""
-        if len(self.timeline.lines) < lines:
-            await self.timeline.next(lambda _: len(self.timeline.lines) >= lines, within=within)
-        async with asyncio.timeout(within):
-            while (
-                self.timeline.lines[lines - 1].text.endswith(" -> ...") or "-> ... " in self.told()[lines - 1]
-            ):
-                await asyncio.sleep(0.005)
+        """Waits until there are so many lines, the last of them with its answer."""
+
+        def there() -> bool:
+            told = self.timeline.lines
+            return len(told) >= lines and f"-> {UNANSWERED}" not in told[lines - 1].text
+
+        if not there():
+            await self.timeline.next(lambda _: there(), within=within)
 
     async def play(self, step: Step) -> None:
         self.clock.at = step.at

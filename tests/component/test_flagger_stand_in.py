@@ -6,13 +6,15 @@ The daemon is built around what Flagger does at the wrong moment, so the stand-i
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
 from daemon.sandbox.flagger.controller import wall_clock
 from daemon.sandbox.flagger.jobs import Job
 from tests.cluster import Cluster
-from tests.component.flagger_lab import CUT, STORIES, Step, Story, laboratory
+from tests.component.flagger_lab import laboratory
+from tests.component.flagger_stories import CUT, STORIES, Step, Story
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in STORIES.glob("*.txt")))
@@ -49,7 +51,7 @@ async def test_runs_freely_as_measured(cluster: Cluster, namespace: str) -> None
         told = lab.told()
         times = [lab.timeline.lines[index].at / second for index in ticks]
     assert told == expected
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert all(9.5 <= gap <= 21 for gap in gaps), gaps
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ from daemon.sandbox.flagger import Timeline
 from daemon.sandbox.flagger.canary import Canary, fingerprint, seconds
 from daemon.sandbox.flagger.hooks import HookRefusedError, Hooks, encoded, event_payload, payload
 from tests.cluster import Cluster
-from tests.component.flagger_lab import STORIES, Story, Stub, canary_body, hook_server, laboratory
+from tests.component.flagger_lab import Stub, hook_server, laboratory
+from tests.component.flagger_stories import STORIES, Story, canary_body
 
 RECORDED = [line.split("\t") for line in (STORIES / "payloads.tsv").read_text().splitlines()]
 STAMP = datetime.fromtimestamp(1795414765.819, UTC)
@@ -155,7 +157,7 @@ async def test_retries_wait_longer_each_time(hooks: Hooks, stub: Stub) -> None:
     with pytest.raises(HookRefusedError, match=r"giving up after 4 attempt\(s\)"):
         await calls.ask(a_canary(), a_hook(f"{stub.url}/rollback", retries=3), "Progressing")
     times = [line.at for line in timeline.lines]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert len(gaps) == 3
     assert all(gap >= wanted for gap, wanted in zip(gaps, (0.0099, 0.0199, 0.0399), strict=True))
 

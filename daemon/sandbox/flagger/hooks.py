@@ -17,7 +17,7 @@ import yarl
 
 from daemon.sandbox.flagger.api import Json
 from daemon.sandbox.flagger.canary import DEFAULT_HOOK_TIMEOUT, Canary, seconds
-from daemon.sandbox.flagger.timeline import HOOK, Timeline, hook_text
+from daemon.sandbox.flagger.timeline import HOOK, UNANSWERED, Timeline, hook_text
 
 NORMAL = "Normal"
 WARNING = "Warning"
@@ -155,9 +155,9 @@ class Hooks:
         for attempt in range(attempts):
             if attempt:
                 await asyncio.sleep(min(2.0 ** (attempt - 1), _LONGEST_BACKOFF) * self._second)
-            line = self._timeline.add(canary.key, HOOK, hook_text(kind, body["phase"], "...", message))
+            line = self._timeline.add(canary.key, HOOK, hook_text(kind, body["phase"], UNANSWERED, message))
             answer = await self._post(url, encoded(body), timeout * self._second)
-            line.text = hook_text(kind, body["phase"], str(answer.status), message)
+            self._timeline.amend(line, hook_text(kind, body["phase"], str(answer.status), message))
             if not answer.worth_retrying:
                 break
         await self.pass_hold(kind)

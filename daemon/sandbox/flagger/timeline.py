@@ -54,18 +54,26 @@ class Timeline:
             self._began = now
         line = Line(now - self._began, key, kind, text)
         self.lines.append(line)
+        self._tell(line)
+        return line
+
+    def amend(self, line: Line, text: str) -> None:
+        """Says what became of a line; whoever waits for lines sees it again."""
+        line.text = text
+        self._tell(line)
+
+    def of(self, key: str) -> list[Line]:
+        return [line for line in self.lines if line.key == key]
+
+    def _tell(self, line: Line) -> None:
         if self.on_line is not None:
             self.on_line(line)
         for wanted, found in self._waiting:
             if not found.done() and wanted(line):
                 found.set_result(line)
-        return line
-
-    def of(self, key: str) -> list[Line]:
-        return [line for line in self.lines if line.key == key]
 
     async def next(self, wanted: Callable[[Line], bool], *, within: float) -> Line:
-        """The next line that ``wanted`` accepts; raises TimeoutError after ``within`` seconds."""
+        """The next line, new or amended, that ``wanted`` accepts; raises TimeoutError after ``within`` seconds."""
         found: asyncio.Future[Line] = asyncio.get_running_loop().create_future()
         entry = (wanted, found)
         self._waiting.append(entry)
@@ -110,6 +118,10 @@ def deployment_text(body: Json) -> str:
     spec = body["spec"]
     image = str(spec["template"]["spec"]["containers"][0].get("image", ""))
     return f"{body['metadata']['name']} replicas={spec.get('replicas', 1)} rev={image.rpartition(':')[2]}"
+
+
+UNANSWERED = "..."
+"""The answer of a hook that is still being called."""
 
 
 def hook_text(kind: str, phase: str, answer: str, message: str | None) -> str:
