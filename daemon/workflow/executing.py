@@ -14,6 +14,9 @@ from daemon.model.plan import AmendRecord, CloseGate, OpenGate, OpenRecord, Plan
 from daemon.model.route import RouteObject
 from daemon.workflow.world import RouteNames, World
 
+_TURNS_TO_THE_WIRE = 3
+"""Turns of the event loop until an HTTP request that was begun has left: connection, headers, body."""
+
 
 class Executor:
     """Steps in, outcomes out; what a write answers goes straight into the world, ahead of the watch."""
@@ -37,17 +40,25 @@ class Executor:
 
     async def execute(self, plan: Plan, told: Callable[[StepOutcome], None]) -> Outcome:
         """``told`` hears of each step as soon as it ends: an answer need not wait for the slowest one."""
+        loop = asyncio.get_running_loop()
 
         async def one(step: Step) -> StepOutcome:
             outcome = await self._attempt(step)
             told(outcome)
             return outcome
 
-        # Routes first: on one connection, or one busy server, that is the order of arrival.
-        steps = sorted(plan.steps, key=lambda step: not isinstance(step, ZeroRoute))
-        if len(steps) == 1:
-            return Outcome((await one(steps[0]),))
-        return Outcome(tuple(await asyncio.gather(*(one(step) for step in steps))))
+        routes = [step for step in plan.steps if isinstance(step, ZeroRoute)]
+        others = [step for step in plan.steps if not isinstance(step, ZeroRoute)]
+        tasks = [loop.create_task(one(step)) for step in routes]
+        try:
+            if routes and others:
+                # Nobody waits for anybody's answer here; the writes to the routes only get the wire first.
+                for _ in range(_TURNS_TO_THE_WIRE):
+                    await asyncio.sleep(0)
+            tasks += [loop.create_task(one(step)) for step in others]
+            return Outcome(tuple([await task for task in tasks]))
+        finally:
+            await _ended(tasks)
 
     async def look_again(self, route: RouteObject | None, step: ZeroRoute) -> None:
         """Reads a route whose write met somebody else's, so that the next plan is made for what is there."""
@@ -85,3 +96,11 @@ class Executor:
                 self._world.put_canary(await self._canaries.open_gate(canary, fingerprints))
             case _:
                 assert_never(step)
+
+
+async def _ended(tasks: list["asyncio.Task[StepOutcome]"]) -> None:
+    """Whatever ended the pass, none of its steps goes on behind its back."""
+    left = [task for task in tasks if not task.done()]
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)

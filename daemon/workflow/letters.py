@@ -3,7 +3,8 @@
 import asyncio
 import dataclasses
 import datetime
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 from daemon import ports
 from daemon.model import errors
@@ -49,6 +50,13 @@ class Waiting:
 
     for_gate: dict[Step, list[tuple[Letter, Decision]]] = dataclasses.field(default_factory=dict)
     for_record: list[tuple[Letter, Decision]] = dataclasses.field(default_factory=list)
+    news: list[Callable[[], None]] = dataclasses.field(default_factory=list)
+    """What observers will hear once the writes are on their way: telling takes as long as deciding (law 2)."""
+
+    def tell_news(self) -> None:
+        news, self.news = self.news, []
+        for tell in news:
+            tell()
 
     def tell(self, outcome: StepOutcome, *, durable: bool) -> None:
         """Answers those that waited for this step."""
@@ -101,7 +109,11 @@ class Judge:
             decision = deciding.judge(evidence, letter.alert, letter.rule, self._labels)
             if not letter.alert.firing:
                 standing.remember_resolved(letter.alert.key)
-            self._observer.signal_judged(Source.ALERTMANAGER, decision, standing.ref, letter.alert)
+            waiting.news.append(
+                functools.partial(
+                    self._observer.signal_judged, Source.ALERTMANAGER, decision, standing.ref, letter.alert
+                )
+            )
             match decision.verdict:
                 case Verdict.IGNORE:
                     letter.reply(decision)
@@ -113,12 +125,14 @@ class Judge:
                         waiting.for_gate.setdefault(step, []).append((letter, decision))
                 case Verdict.ROLL_BACK | Verdict.ESCALATE:
                     if standing.intent is None:
-                        self._begin(standing, evidence, letter, decision)
-                        evidence = self._gatherer.gather(standing.ref, standing)
+                        intent = self._begin(standing, evidence, letter, decision)
+                        tell = functools.partial(self._observer.rollback_decided, standing.ref, intent, decision)
+                        waiting.news.append(tell)
+                        evidence = dataclasses.replace(evidence, intent=intent)
                     waiting.for_record.append((letter, decision))
         return waiting
 
-    def _begin(self, standing: Standing, evidence: Evidence, letter: Letter, decision: Decision) -> None:
+    def _begin(self, standing: Standing, evidence: Evidence, letter: Letter, decision: Decision) -> Intent:
         canary = evidence.canary
         assert canary is not None  # noqa: S101 - judge() never acts on a canary that does not exist
         alert = letter.alert
@@ -135,8 +149,9 @@ class Judge:
             record_name=self._gatherer.next_name(canary),
             checksum=standing.checksums.get(canary.revision, ""),
         )
-        standing.begin(planning.remember(intent, evidence), durable=False, accepted=True)
-        self._observer.rollback_decided(canary.ref, intent, decision)
+        intent = planning.remember(intent, evidence)
+        standing.begin(intent, durable=False, accepted=True)
+        return intent
 
 
 def _recorded(alert: Alert) -> RecordedSignal:

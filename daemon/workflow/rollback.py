@@ -71,6 +71,7 @@ class Passes:
             waiting.tell_rest_of_record()
         outcome = await self._executor.execute(Plan(tuple(steps)), lambda done: self._heard(done, waiting, standing))
         waiting.tell_rest(durable=standing.durable)
+        waiting.tell_news()
         again = self._remember(standing, evidence, decision, outcome)
         if standing.idle:
             self._standings.forget(ref)
@@ -111,6 +112,7 @@ class Passes:
         if isinstance(done.step, OpenRecord):
             standing.durable = done.error is None and self._is_open(done.step)
         waiting.tell(done, durable=standing.durable)
+        waiting.tell_news()
 
     def _is_open(self, step: OpenRecord) -> bool:
         record = self._record(step.record.canary, step.record.name)
