@@ -10,6 +10,7 @@ import json
 import pathlib
 import re
 import urllib.parse
+import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,8 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 
 _CONNECTIONS = 256
+_LONGEST_LINE = 2 * 1024 * 1024
+"""Bytes of a watch event: etcd takes objects of up to 1.5 MiB."""
 
 # A failed ``test``, or a path that is not there, is no validation error: the object is not the one we planned
 # for. The API server says it with this one generic sentence (evanphx/json-patch's own words follow in some
@@ -75,6 +78,7 @@ class KubernetesClient:
             raise errors.ConfigurationError(f"no way to reach a Kubernetes API: {error}") from error
         configuration.connection_pool_maxsize = _CONNECTIONS
         api = kubernetes.ApiClient(configuration)
+        _read_environment_once(api, configuration.host)
         api.user_agent = f"{FIELD_MANAGER}/1"
         return cls(api, timeout=timeout, where=configuration.host)
 
@@ -210,6 +214,21 @@ class KubernetesClient:
             auth_settings=["BearerToken"], _preload_content=False, _request_timeout=timeout,
         )  # fmt: skip
         return response
+
+
+def _read_environment_once(api: kubernetes.ApiClient, host: str) -> None:
+    """Proxy variables are read here, once.
+
+    The session that kubernetes_asyncio makes trusts the environment, for which aiohttp asks a thread, twice, at
+    every request: as long as the request itself takes.
+    """
+    rest = api.rest_client
+    made = rest.pool_manager
+    rest.pool_manager = aiohttp.ClientSession(connector=made.connector, read_bufsize=_LONGEST_LINE)
+    made.detach()
+    url = urllib.parse.urlsplit(host)
+    if rest.proxy is None and not urllib.request.proxy_bypass(url.hostname or ""):
+        rest.proxy = urllib.request.getproxies().get(url.scheme)
 
 
 def _in_a_pod() -> bool:
