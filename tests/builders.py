@@ -110,7 +110,7 @@ def alert(
     }
 
 
-def webhook(*alerts: Json, truncated: int = 0) -> Json:
+def webhook(*alerts: Any, truncated: int = 0) -> Json:
     firing = any(one.get("status") == "firing" for one in alerts if isinstance(one, dict))
     return {
         "receiver": "pullback",

@@ -45,7 +45,7 @@ def configuration(kubeconfig: Path, tokens: Path, **groups: Json) -> settings.Se
     """Quick settings: proofs in a fraction of a second. ``groups`` are merged over them, field by field."""
     secret = tokens / "token"
     secret.write_text(TOKEN + "\n", encoding="utf-8")
-    given: dict[str, Json] = {
+    given: Any = {
         "web": {
             "host": "127.0.0.1",
             "port": 0,

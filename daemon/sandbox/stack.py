@@ -175,7 +175,7 @@ async def until_true(holds: Callable[[], Awaitable[bool]], what: str, *, within:
     """The same for a question that has to be asked over the network."""
     try:
         async with asyncio.timeout(within):
-            while not await holds():
+            while not await holds():  # noqa: ASYNC110 - asks other processes, which set no event here
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise TimeoutError(f"waited {within:g} s for {what}") from None
@@ -212,8 +212,8 @@ def _configure(
     proof: Json = {"window": "3s", "read_back": "500ms"}
     if prometheus is not None:
         # The shipped query looks back one minute, four scrapes of 15 s; here a scrape is 1 s.
-        query = 'sum(rate(istio_requests_total{destination_workload="$workload",' \
-                'destination_workload_namespace="$namespace"}[4s]))'  # fmt: skip
+        series = 'istio_requests_total{destination_workload="$workload",destination_workload_namespace="$namespace"}'
+        query = f"sum(rate({series}[4s]))"
         proof |= {"prometheus_url": prometheus.url, "prometheus_query": query}
     document = {
         "web": {

@@ -59,34 +59,46 @@ class Metrics:
         self.registry = CollectorRegistry()
         registry = self.registry
         self._signals = Counter(
-            "pullback_signals", "Signals judged.", ["source", "verdict", "reason"], registry=registry)  # fmt: skip
+            "pullback_signals", "Signals judged.", ["source", "verdict", "reason"], registry=registry
+        )
         self._rollbacks = Counter(
-            "pullback_rollbacks", "Rollbacks that ended, or were escalated.", ["trigger", "outcome"],
-            registry=registry)  # fmt: skip
+            "pullback_rollbacks", "Rollbacks that ended, or were escalated.", ["trigger", "outcome"], registry=registry
+        )
         self._seconds = Histogram(
-            "pullback_rollback_seconds", "Seconds from the signal received to each milestone.", ["until"],
-            buckets=SECONDS, registry=registry)  # fmt: skip
+            "pullback_rollback_seconds",
+            "Seconds from the signal received to each milestone.",
+            ["until"],
+            buckets=SECONDS,
+            registry=registry,
+        )
         self._alert_age = Histogram(
-            "pullback_alert_age_seconds", "Seconds from an alert's startsAt to its being received.",
-            buckets=(0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600), registry=registry)  # fmt: skip
+            "pullback_alert_age_seconds",
+            "Seconds from an alert's startsAt to its being received.",
+            buckets=(0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600),
+            registry=registry,
+        )
         self._holds = Counter("pullback_holds", "Times a weight was pushed back to 0.", registry=registry)
         self._gates = Counter(
-            "pullback_gate_answers", "Answers to Flagger's hooks.", ["hook", "answer"], registry=registry)  # fmt: skip
+            "pullback_gate_answers", "Answers to Flagger's hooks.", ["hook", "answer"], registry=registry
+        )
         self._deadline = Counter(
-            "pullback_deadline_exceeded", "Rollbacks not proved at 0 within the deadline.", registry=registry)  # fmt: skip
-        self._escalations = Counter(
-            "pullback_escalations", "Times a person was needed.", ["reason"], registry=registry)  # fmt: skip
-        self._steps = Counter(
-            "pullback_steps", "Steps carried out.", ["step", "outcome"], registry=registry)  # fmt: skip
+            "pullback_deadline_exceeded", "Rollbacks not proved at 0 within the deadline.", registry=registry
+        )
+        self._escalations = Counter("pullback_escalations", "Times a person was needed.", ["reason"], registry=registry)
+        self._steps = Counter("pullback_steps", "Steps carried out.", ["step", "outcome"], registry=registry)
         self._truncated = Counter(
-            "pullback_truncated_alerts", "Alerts that Alertmanager cut off a webhook.", registry=registry)  # fmt: skip
+            "pullback_truncated_alerts", "Alerts that Alertmanager cut off a webhook.", registry=registry
+        )
         self._failures = Counter(
             "pullback_pass_failures", "Passes that ended in an unforeseen error.", registry=registry
         )
         self._requests = Histogram(
-            "pullback_http_request_seconds", "Own time of HTTP requests.", ["route", "method", "status"],
+            "pullback_http_request_seconds",
+            "Own time of HTTP requests.",
+            ["route", "method", "status"],
             buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-            registry=registry)  # fmt: skip
+            registry=registry,
+        )
         Gauge("pullback_build_info", "The version, as a label.", ["version"], registry=registry).labels(version).set(1)
         self._heartbeat: float | None = None
         for until in ("zeroed", "proved", "completed"):
@@ -140,9 +152,12 @@ class Metrics:
         for until, moment, seen in (
             ("zeroed", timeline.zeroed_at, done.zeroed_at if done else None),
             ("proved", timeline.proved_at, done.proved_at if done else None),
-            ("completed", timeline.completed_at if after.phase is RollbackPhase.COMPLETED else None,
-             done.completed_at if done else None),
-        ):  # fmt: skip
+            (
+                "completed",
+                timeline.completed_at if after.phase is RollbackPhase.COMPLETED else None,
+                done.completed_at if done else None,
+            ),
+        ):
             if moment is not None and seen is None:
                 self._seconds.labels(until).observe(max(0.0, (moment - began).total_seconds()))
         if after.finished or after.phase is RollbackPhase.ESCALATED:
@@ -175,21 +190,29 @@ class _World(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         weight = GaugeMetricFamily(
-            "pullback_canary_weight", "Percent of traffic that the routes give the canary.",
-            labels=["namespace", "canary"])  # fmt: skip
+            "pullback_canary_weight",
+            "Percent of traffic that the routes give the canary.",
+            labels=["namespace", "canary"],
+        )
         phase = GaugeMetricFamily(
-            "pullback_canary_phase", "1 for the phase a canary is in.", labels=["namespace", "canary", "phase"])  # fmt: skip
+            "pullback_canary_phase", "1 for the phase a canary is in.", labels=["namespace", "canary", "phase"]
+        )
         for canary in self._seen.canaries():
             weight.add_metric([canary.ref.namespace, canary.ref.name], canary.weight)
             phase.add_metric([canary.ref.namespace, canary.ref.name, canary.phase.value or "None"], 1)
         ages = GaugeMetricFamily(
-            "pullback_watch_age_seconds", "Seconds since the API server last spoke to a watch.", labels=["kind"])  # fmt: skip
+            "pullback_watch_age_seconds", "Seconds since the API server last spoke to a watch.", labels=["kind"]
+        )
         for kind, age in self._seen.watch_ages():
             ages.add_metric([kind], age)
         yield from (weight, phase, ages)
         yield GaugeMetricFamily(
-            "pullback_rollbacks_in_progress", "Rollbacks that stand now.", value=self._seen.in_progress())  # fmt: skip
+            "pullback_rollbacks_in_progress", "Rollbacks that stand now.", value=self._seen.in_progress()
+        )
         heartbeat = self._heartbeat_age()
         if heartbeat is not None:
             yield GaugeMetricFamily(
-                "pullback_watchdog_age_seconds", "Seconds since Alertmanager's Watchdog alert last came.", value=heartbeat)  # fmt: skip
+                "pullback_watchdog_age_seconds",
+                "Seconds since Alertmanager's Watchdog alert last came.",
+                value=heartbeat,
+            )

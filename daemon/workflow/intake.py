@@ -52,8 +52,8 @@ class Intake:
 
     ``ready`` says whether the world has been seen whole; before that nothing can be judged, and everything is
     to be sent again. ``fresh`` says whether what is known of canaries is recent: where it is not, "there is no
-    such canary" is no answer (law 8). ``answer_within`` (seconds) is how long an answer may take: Alertmanager waits without a
-    limit of its own and meanwhile holds back the rest of the group.
+    such canary" is no answer (law 8). ``answer_within`` (seconds) is how long an answer may take: Alertmanager waits
+    without a limit of its own and meanwhile holds back the rest of the group.
     """
 
     def __init__(

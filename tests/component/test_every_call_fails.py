@@ -106,6 +106,7 @@ def writes_name(verb: str, resource: str, subresource: str, before: int) -> str:
 
 async def proved(scene: Scene, canary: str) -> builders.Json:
     """The one record of this canary, once it is proved."""
+    found: list[builders.Json] = []
     for _ in range(500):
         found = [one for one in await scene.records() if one["spec"]["canaryRef"]["name"] == canary]
         assert len(found) <= 1
