@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ class Daemon:
     lifecycle: Lifecycle
 
     async def alert(self, body: Json | bytes, **headers: str) -> tuple[int, Json]:
-        data = {"data": body} if isinstance(body, bytes) else {"json": body}
+        data: Json = {"data": io.BytesIO(body)} if isinstance(body, bytes) else {"json": body}
         async with self.http.post("/webhooks/alertmanager", headers=headers, **data) as response:
             return response.status, await response.json()
 
