@@ -12,6 +12,8 @@ from daemon.web.reading import Reading
 from daemon.web.webhooks import Webhooks
 
 _BACKLOG = 512
+_LINGERING = 0.5
+"""Seconds in which the rest of a refused body is still read, so that its sender gets to see the answer."""
 
 
 class _Refused(asyncio.Protocol):
@@ -45,7 +47,9 @@ class Server:
     async def start(self) -> None:
         app = web.Application(client_max_size=self._bounds.body, middlewares=[self._measured()])
         app.add_routes([*self._webhooks.routes(), *self._reading.routes()])
-        self._runner = web.AppRunner(app, keepalive_timeout=self._bounds.keep_alive, access_log=None)
+        self._runner = web.AppRunner(
+            app, keepalive_timeout=self._bounds.keep_alive, lingering_time=_LINGERING, access_log=None
+        )
         await self._runner.setup()
         listening = socket.create_server((self._host, self._port), backlog=_BACKLOG)
         listening.setblocking(False)
