@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +23,8 @@ from daemon.sandbox.application import VERSION_HEADER
 
 NO_VERSION = "none"
 NO_STATUS = 0
+REMEMBERED = 100_000
+"""Answers kept one by one: ten minutes at the usual rate. A demo that is left running must not eat the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Answer:
 class Tally:
     """What the users of the app saw, to be asked while the load still runs."""
 
-    answers: list[Answer] = field(default_factory=list)
+    answers: deque[Answer] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     by_version_and_status: Counter[tuple[str, int]] = field(default_factory=Counter)
     skipped: int = 0
 
@@ -53,7 +55,7 @@ class Tally:
 
     @property
     def total(self) -> int:
-        return len(self.answers)
+        return self.by_version_and_status.total()
 
     @property
     def bad(self) -> int:

@@ -21,7 +21,7 @@ import aiohttp
 
 from daemon.sandbox.delegating import TranslationError
 from daemon.sandbox.envoy import RoutesRejectedError, Swap
-from daemon.sandbox.translating import translate
+from daemon.sandbox.translating import reached, translate
 
 PATH = "/apis/networking.istio.io/v1/{namespace}virtualservices"
 WATCH_SECONDS = 60
@@ -38,12 +38,16 @@ class DataPlane(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One state of the VirtualServices in force: who changed last, seen, moved and confirmed when (epoch)."""
+    """One state of the VirtualServices in force: who changed last, seen, moved and confirmed when (epoch).
+
+    `reaches` are the clusters that get requests while it is in force.
+    """
 
     resource_version: str
     seen_at: float
     moved_at: float
     confirmed_at: float
+    reaches: frozenset[str] = frozenset()
 
 
 class _StartAgainError(Exception):
@@ -91,6 +95,15 @@ class Mesh:
             why = self.failure or "it was not seen in the watch"
             raise TimeoutError(f"resourceVersion {resource_version} is not in force: {why}") from None
         return self.applied[resource_version]
+
+    def left_at(self, cluster: str) -> Applied | None:
+        """The first state in force that no longer reached this cluster, after one that did."""
+        reaching = False
+        for applied in self.applied.values():
+            if reaching and cluster not in applied.reaches:
+                return applied
+            reaching = cluster in applied.reaches
+        return None
 
     async def _run(self) -> None:
         while True:
@@ -157,13 +170,15 @@ class Mesh:
     async def _apply(self, versions: list[str]) -> None:
         seen_at = time.time()
         try:
-            swap = await self.data_plane.swap(translate(self._services.values()), versions[0])
+            routes = translate(self._services.values())
+            swap = await self.data_plane.swap(routes, versions[0])
         except (TranslationError, RoutesRejectedError, aiohttp.ClientError) as error:
             self.failure = str(error) or type(error).__name__
         else:
             self.failure = None
             for version in versions:
-                self.applied.setdefault(version, Applied(version, seen_at, swap.moved_at, swap.confirmed_at))
+                applied = Applied(version, seen_at, swap.moved_at, swap.confirmed_at, reached(routes))
+                self.applied.setdefault(version, applied)
             while len(self.applied) > REMEMBERED:
                 del self.applied[next(iter(self.applied))]
         self._changed.set()

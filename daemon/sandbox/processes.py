@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import sys
@@ -26,6 +27,8 @@ import aiohttp
 PR_SET_PDEATHSIG = 1
 LAST_LINES = 15
 POLL_SECONDS = 0.03
+QUIET_PORTS = range(20_000, 32_000)
+ATTEMPTS = 50
 
 
 class StartFailedError(RuntimeError):
@@ -79,15 +82,22 @@ def _opened(log_path: Path) -> BinaryIO:
     return log_path.open("ab")
 
 
+def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
+
+
 async def start(
     name: str,
     argv: Sequence[str | Path],
     *,
     logs: Path,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str | None] | None = None,
     folder: Path | None = None,
 ) -> ChildProcess:
-    """Start `argv` with stdout and stderr in `logs/NAME.log`; `environment` is added to the parent's own."""
+    """Start `argv` with stdout and stderr in `logs/NAME.log`.
+
+    `environment` is added to the parent's own; None takes a variable away.
+    """
     log_path = logs / f"{name}.log"
     with _opened(log_path) as output:
         try:
@@ -96,7 +106,7 @@ async def start(
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **(environment or {})},
+                env=_environment(environment or {}),
                 cwd=folder,
                 process_group=0,
                 preexec_fn=_dying_with_the_parent(),
@@ -160,12 +170,20 @@ class Children:
         name: str,
         argv: Sequence[str | Path],
         *,
-        environment: Mapping[str, str] | None = None,
+        environment: Mapping[str, str | None] | None = None,
         folder: Path | None = None,
     ) -> ChildProcess:
         child = await start(name, argv, logs=self.logs, environment=environment, folder=folder)
         self.running.append(child)
         return child
+
+    def dead(self) -> ChildProcess | None:
+        """One that has ended although nobody stopped it."""
+        return next((child for child in self.running if child.exit_status is not None), None)
+
+    def forget(self, child: ChildProcess) -> None:
+        """Its end is somebody else's affair from now on."""
+        self.running.remove(child)
 
     async def stop_all(self, *, grace: float = 5.0) -> None:
         """One that will not end does not keep the others from being stopped."""
@@ -180,12 +198,23 @@ class Children:
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports nobody listens on; all are held until the last is found, so they differ."""
+    """Loopback ports nobody listens on; all are held until the last is found, so they differ.
+
+    Below the range from which the kernel takes the near ends of connections: a port that is only promised to a
+    neighbour must not go to one of the load generator's requests before the neighbour opens it.
+    """
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        return [_bound(each) for each in sockets]
+
+
+def _bound(unbound: socket.socket) -> int:
+    for port in random.sample(QUIET_PORTS, ATTEMPTS):
+        with contextlib.suppress(OSError):
+            unbound.bind(("127.0.0.1", port))
+            return port
+    unbound.bind(("127.0.0.1", 0))
+    return int(unbound.getsockname()[1])
 
 
 def free_port() -> int:

@@ -43,6 +43,18 @@ def translate(services: Iterable[Mapping[str, Any]], *, name: str = "app") -> Js
     return {"name": name, "ignore_port_in_host_matching": True, "virtual_hosts": virtual_hosts}
 
 
+def reached(routes: Mapping[str, Any]) -> frozenset[str]:
+    """The clusters that a RouteConfiguration sends at least some requests to, copies of requests included."""
+    actions = [route["route"] for host in routes["virtual_hosts"] for route in host["routes"]]
+    found = {action["cluster"] for action in actions if "cluster" in action}
+    for action in actions:
+        shares = (action.get("weighted_clusters") or {}).get("clusters") or []
+        found.update(share["name"] for share in shares if share["weight"] > 0)
+        mirrors = action.get("request_mirror_policies") or []
+        found.update(one["cluster"] for one in mirrors if one["runtime_fraction"]["default_value"]["numerator"] > 0)
+    return frozenset(found)
+
+
 def cluster_name(destination: Mapping[str, Any], namespace: str) -> str:
     """`podinfo-canary`, or `podinfo|v2` with a subset; other namespaces stay visible: `podinfo.other`."""
     host = str(destination["host"])

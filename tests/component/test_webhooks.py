@@ -10,8 +10,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yarl
 
-from daemon.sandbox.kubernetes_api import KubernetesApi
+from daemon.sandbox.kubernetes_api import Fault, KubernetesApi
 from tests import builders
 from tests.cluster import CRDS, Cluster
 from tests.running import TOKEN, Daemon, eventually, running
