@@ -87,7 +87,7 @@ async def _start(
     metrics = Metrics(clock=surroundings.clock, version=version())
     observer = audience.gather(metrics, logs)
     mailboxes, prover = _workflow(settings, surroundings, sight, client, session, observer)
-    noticing = Noticing(world=sight.world, standings=sight.standings, nudge=mailboxes.nudge)
+    noticing = Noticing(world=sight.world, standings=sight.standings, gatherer=sight.gatherer, nudge=mailboxes.nudge)
     watches = _watches(settings, surroundings, sight, client, logs, noticing)
     gates = Gates(
         world=sight.world,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from daemon.model.canary import CanaryRef
+from daemon.workflow.gathering import Gatherer
 from daemon.workflow.standing import Standings
 from daemon.workflow.world import World
 
@@ -10,8 +11,11 @@ from daemon.workflow.world import World
 class Noticing:
     """Nudges mailboxes. Until the world has been seen whole it only waits: half a world is not evidence (law 8)."""
 
-    def __init__(self, *, world: World, standings: Standings, nudge: Callable[[CanaryRef], None]) -> None:
+    def __init__(
+        self, *, world: World, standings: Standings, gatherer: Gatherer, nudge: Callable[[CanaryRef], None]
+    ) -> None:
         self._world = world
+        self._gatherer = gatherer
         self._standings = standings
         self._nudge = nudge
         self._whole = False
@@ -28,10 +32,13 @@ class Noticing:
             self.touched(canary.ref)
 
     def touched(self, ref: CanaryRef) -> None:
+        canary = self._world.canary(ref)
         if self._whole and self._has_work(ref):
             self._nudge(ref)
-        elif self._world.canary(ref) is None:
+        elif canary is None:
             self._standings.forget(ref)
+        elif canary.under_analysis:
+            self._gatherer.views(canary)  # planned now, it need not be planned when the alert comes
 
     def record_deleted(self, ref: CanaryRef, name: str) -> None:
         """Whoever deletes the record of a standing rollback lifts it."""
