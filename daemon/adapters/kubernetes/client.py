@@ -1,8 +1,8 @@
 """Every call to the Kubernetes API goes through here: one timeout each, our errors out, JSON in and out.
 
-kubernetes_asyncio brings configuration (in-cluster, kubeconfig, token refresh) and the connection; its typed
-calls add nothing for objects we read as JSON, have no default timeout, and answer None to a 201 on a patch,
-so this goes one floor deeper, to ``ApiClient.call_api``.
+kubernetes_asyncio brings configuration (in-cluster, kubeconfig, token refresh) and the connection (TLS). Its typed
+calls add nothing for objects we read as JSON, have no default timeout, walk every body twice, and answer None to a
+201 on a patch, so the request itself is made on its session.
 """
 
 import asyncio
@@ -208,11 +208,24 @@ class KubernetesClient:
         content_type: str | None,
         timeout: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": "application/json", "Content-Type": content_type or "application/json"}
-        response: aiohttp.ClientResponse = await self._api.call_api(
-            path, method, query_params=list(query.items()), header_params=headers, body=body,
-            auth_settings=["BearerToken"], _preload_content=False, _request_timeout=timeout,
-        )  # fmt: skip
+        headers = {"Accept": "application/json", "User-Agent": self._api.user_agent}
+        if body is not None:
+            headers["Content-Type"] = content_type or "application/json"
+        # Asks for a fresh token where the configuration knows how to get one.
+        await self._api.update_params_for_auth(headers, [], ["BearerToken"])
+        rest = self._api.rest_client
+        extra = {"server_hostname": rest.server_hostname} if rest.server_hostname else {}
+        response: aiohttp.ClientResponse = await rest.pool_manager.request(
+            method,
+            self.where + path,
+            params=query or None,
+            data=None if body is None else json.dumps(body).encode(),
+            headers=headers,
+            timeout=timeout,
+            proxy=rest.proxy,
+            proxy_headers=rest.proxy_headers,
+            **extra,
+        )
         return response
 
 
