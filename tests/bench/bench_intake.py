@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from tests.bench.figures import Figure, median
 from tests.bench.neighbours import NAMESPACE, Neighbours, Process, neighbours
 from tests.bench.senders import Burst, burst, reasons, request
 from tests.builders import Json
-from tests.running import TOKEN
+from tests.running import TOKEN, eventually
 from tests.scene import ROLLBACKS
 
 CANARY = "canary-0"
@@ -52,16 +51,23 @@ def requests(kind: str, group: int, count: int) -> list[bytes]:
     ]
 
 
-async def roll_back(around: Neighbours, daemon: Process) -> None:
+async def roll_back(around: Neighbours, api: Process, daemon: Process) -> None:
+    """Returns when it is proved: what is measured then is intake alone."""
     body = builders.webhook(builders.alert(NAMESPACE, CANARY))
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with around.http.post(f"{daemon.url}/webhooks/alertmanager", json=body, headers=headers) as response:
         assert response.status == 200, await response.text()
 
+    async def proved() -> bool:
+        return [one.get("status", {}).get("phase") for one in await records(around, api)] == ["Proved"]
 
-async def records(around: Neighbours, api: Process) -> int:
+    await eventually(proved, within=30, every=0.1)
+
+
+async def records(around: Neighbours, api: Process) -> list[Json]:
     async with around.http.get(f"{api.url}{ROLLBACKS.format(NAMESPACE)}") as response:
-        return len((await response.json())["items"])
+        items: list[Json] = (await response.json())["items"]
+        return items
 
 
 async def measure(folder: Path, turns: int = TURNS) -> list[Figure]:
@@ -69,11 +75,10 @@ async def measure(folder: Path, turns: int = TURNS) -> list[Figure]:
     async with neighbours(folder) as around:
         api = await around.api(canaries=CANARIES)
         daemon, bare = await around.daemon(), await around.bare()
-        await roll_back(around, daemon)
-        await asyncio.sleep(7)  # until it is proved: what is measured is intake alone
+        await roll_back(around, api, daemon)
         for group, count in GROUPS.items():
             made += await _compare(daemon, bare, group, count, turns)
-        assert await records(around, api) == 1, "a duplicate made a second record"
+        assert len(await records(around, api)) == 1, "a duplicate made a second record"
     return made
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import builders
-from tests.bench.bench_intake import Pace, roll_back
+from tests.bench.bench_intake import Pace, records, roll_back
 from tests.bench.figures import Figure, median
 from tests.bench.neighbours import NAMESPACE, Neighbours, Process, neighbours
 from tests.bench.senders import burst, reasons, request
@@ -18,6 +17,7 @@ from tests.builders import Json
 SMALL = 100
 LARGE = int(os.environ.get("PULLBACK_BENCH_CANARIES", "10000"))
 TURNS = 9
+WARM_UP = 2
 WEBHOOKS = 40
 GROUP = 50
 NAMED = 100
@@ -37,6 +37,7 @@ class Daemon:
     """One of the two, its webhooks, and how it fared."""
 
     canaries: int
+    api: Process
     process: Process
     empty: int
     """Bytes resident in a daemon that knows nothing."""
@@ -72,10 +73,9 @@ def webhooks(kind: str, canaries: int) -> list[bytes]:
 
 
 async def begin(around: Neighbours, canaries: int, empty: int) -> Daemon:
-    await around.api(f"api-{canaries}", canaries=canaries)
+    api = await around.api(f"api-{canaries}", canaries=canaries)
     process = await around.daemon(f"api-{canaries}")
-    daemon = Daemon(canaries, process, empty, {kind: webhooks(kind, canaries) for kind in EXPECTED})
-    return daemon
+    return Daemon(canaries, api, process, empty, {kind: webhooks(kind, canaries) for kind in EXPECTED})
 
 
 async def measure(folder: Path, turns: int = TURNS) -> list[Figure]:
@@ -85,12 +85,13 @@ async def measure(folder: Path, turns: int = TURNS) -> list[Figure]:
         daemons = [await begin(around, SMALL, empty), await begin(around, LARGE, empty)]
         filled = [daemon.process.resident() for daemon in daemons]
         for daemon in daemons:
-            await roll_back(around, daemon.process)
-        await asyncio.sleep(7)  # until proved
-        for turn in range(turns + 2):
+            await roll_back(around, daemon.api, daemon.process)
+        for turn in range(turns + WARM_UP):
             for kind in EXPECTED:
                 for daemon in daemons if turn % 2 else reversed(daemons):
-                    await daemon.turn(kind, counts=turn >= 2)
+                    await daemon.turn(kind, counts=turn >= WARM_UP)
+        for daemon in daemons:
+            assert len(await records(around, daemon.api)) == 1, "a duplicate made a second record"
     return _figures(daemons, filled, turns)
 
 

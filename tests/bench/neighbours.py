@@ -12,10 +12,11 @@ import aiohttp
 import yaml
 
 from daemon.sandbox.processes import ChildProcess, Children, free_ports, wait_until_ready
-from tests.cluster import CRDS, ROOT
+from tests.bench.crowd import NAMESPACE
+from tests.cluster import ROOT
 from tests.running import TOKEN
 
-NAMESPACE = "bench"
+__all__ = ["NAMESPACE", "Neighbours", "Process", "neighbours"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,3 @@ class Neighbours:
 async def neighbours(folder: Path) -> AsyncIterator[Neighbours]:
     async with aiohttp.ClientSession() as http, Children(folder) as children:
         yield Neighbours(children, folder, http)
-
-
-DEFINITIONS = CRDS
-"""What the API server is filled with."""
