@@ -1,0 +1,61 @@
+"""The plan of the house is a test: its floors, and nothing that only the clock's own file may ask for."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+DAEMON = CHECKOUT / "daemon"
+CLOCK = DAEMON / "adapters/clock.py"
+FORBIDDEN = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today")}
+MODULES = {"time", "random"}
+
+
+def sources() -> list[Path]:
+    found = [path for path in sorted(DAEMON.rglob("*.py")) if "sandbox" not in path.parts]
+    assert len(found) > 50
+    return found
+
+
+def test_imports_only_go_down() -> None:
+    lint = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run([lint], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout
+
+
+def asked(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+            if (owner, node.attr) in FORBIDDEN or owner in MODULES:
+                yield f"{owner}.{node.attr} in line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", [path for path in sources() if path != CLOCK], ids=lambda path: str(path.name))
+def test_nobody_but_the_clock_asks_the_machine_for_time_or_chance(path: Path) -> None:
+    assert list(asked(ast.parse(path.read_text("utf-8")))) == []
+
+
+def test_files_stay_small_enough_to_be_read() -> None:
+    long = {path.name: len(path.read_text("utf-8").splitlines()) for path in sources()}
+
+    assert {name: lines for name, lines in long.items() if lines > 340} == {}
+
+
+def test_the_shipped_configuration_says_the_defaults() -> None:
+    from daemon import settings  # noqa: PLC0415
+
+    shipped = settings.load(CHECKOUT / "config/pullback.yaml", {}).model_dump()
+    built_in = settings.Settings().model_dump()
+    for door in ("alertmanager", "flagger"):  # secrets have no default, the file shows where they would be
+        for kind in ("bearer_token_files", "password_files"):
+            shipped["web"][door][kind] = built_in["web"][door][kind]
+
+    assert shipped == built_in
