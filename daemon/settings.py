@@ -7,6 +7,7 @@ Later wins: the defaults here (``config/pullback.yaml`` shows them with comments
 import os
 import pathlib
 import re
+import string
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -35,7 +36,7 @@ def _seconds(value: Any) -> Any:
     return float(found[1]) * _UNITS[found[2]]
 
 
-Seconds = Annotated[float, pydantic.BeforeValidator(_seconds), pydantic.Field(ge=0)]
+Seconds = Annotated[float, pydantic.BeforeValidator(_seconds), pydantic.Field(ge=0, allow_inf_nan=False)]
 """Seconds, as a number or as ``250ms``, ``30s``, ``5m``, ``1h``."""
 
 
@@ -193,8 +194,10 @@ class Proof(Group):
     @pydantic.field_validator("prometheus_query")
     @classmethod
     def _fillable(cls, query: str) -> str:
-        unknown = set(re.findall(r"\$\{?([a-z_]+)", query)) - {"namespace", "name", "workload", "service",
-                                                                "canary_service"}  # fmt: skip
+        template = string.Template(query)
+        if not template.is_valid():
+            raise ValueError("a dollar sign that begins no field; write $$ for the sign itself")
+        unknown = set(template.get_identifiers()) - {"namespace", "name", "workload", "service", "canary_service"}
         if unknown:
             raise ValueError(f"unknown field ${min(unknown)}")
         return query

@@ -94,6 +94,7 @@ def as_status(amendment: Amendment) -> dict[str, Any]:
         "provedAt": timeline.proved_at,
         "escalatedAt": timeline.escalated_at,
         "completedAt": timeline.completed_at,
+        "nextRevisionBeganAt": timeline.next_revision_began_at,
     }
     status: dict[str, Any] = {key: times.write(moment) for key, moment in moments.items() if moment is not None}
     plain = {
@@ -158,6 +159,7 @@ def _read_timeline(status: Mapping[str, Any], annotations: Mapping[str, str]) ->
         proved_at=times.read(status.get("provedAt")),
         escalated_at=times.read(status.get("escalatedAt")),
         completed_at=times.read(status.get("completedAt")),
+        next_revision_began_at=times.read(status.get("nextRevisionBeganAt")),
         received_at=times.read(annotations.get(RECEIVED_AT)),
     )
 

@@ -38,9 +38,15 @@ class PrometheusProbe:
             answer = json.loads(raw)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise errors.Unreachable(f"Prometheus at {self._url}: {type(error).__name__}: {error}") from error
-        if status != 200 or answer.get("status") != "success":
-            raise errors.Refused(f"Prometheus at {self._url}: HTTP {status}: {answer.get('error', raw[:200])}")
-        return _sum(answer["data"])
+        said = answer if isinstance(answer, dict) else {}
+        if status != 200 or said.get("status") != "success":
+            raise errors.Refused(f"Prometheus at {self._url}: HTTP {status}: {said.get('error', raw[:200])}")
+        try:
+            return _sum(said["data"])
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise errors.Refused(
+                f"Prometheus at {self._url}: expected an instant vector or a scalar, got {raw[:200]!r}"
+            ) from error
 
 
 def check_query(query: str) -> None:

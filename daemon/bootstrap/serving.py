@@ -94,7 +94,9 @@ async def _start(
         standings=sight.standings,
         clock=surroundings.clock,
         observer=observer,
-        fresh=lambda: watches.fresh(CANARIES.kind),
+        # Without the records nobody knows what is in force.
+        fresh=lambda: watches.whole and watches.fresh(CANARIES.kind),
+        clock_tolerance=settings.correlation.clock_tolerance,
     )
     showing = Showing(world=sight.world, standings=sight.standings, gatherer=sight.gatherer, gates=gates)
     intake = Intake(

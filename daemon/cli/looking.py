@@ -206,6 +206,7 @@ def _showing(sight: bootstrap.Sight) -> Showing:
         clock=bootstrap.Surroundings().clock,
         observer=_Silence(),
         fresh=lambda: True,
+        clock_tolerance=0.0,
     )
     return Showing(world=sight.world, standings=sight.standings, gatherer=sight.gatherer, gates=gates)
 

@@ -55,6 +55,8 @@ class Timeline:
     proved_at: datetime.datetime | None = None
     escalated_at: datetime.datetime | None = None
     completed_at: datetime.datetime | None = None
+    next_revision_began_at: datetime.datetime | None = None
+    """When the revision that ended this rollback took over: Flagger does not tell, and a restart would forget."""
     received_at: datetime.datetime | None = None
     """The same as ``started_at``, as the creation of the record carried it."""
 

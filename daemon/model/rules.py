@@ -16,10 +16,12 @@ class Act(enum.StrEnum):
 
 
 _MATCHER = re.compile(
-    r'^\s*(?P<label>[a-zA-Z_][a-zA-Z0-9_]*)\s*(?P<operator>=~|!~|!=|=)\s*(?P<quote>"?)(?P<value>.*)(?P=quote)\s*$',
+    r'^\s*(?P<label>[a-zA-Z_][a-zA-Z0-9_]*)\s*(?P<operator>=~|!~|!=|=)\s*(?P<quote>"?)(?P<value>.*?)(?P=quote)\s*$',
     re.DOTALL,
 )
-_ESCAPE = re.compile(r"\\(.)")
+_ESCAPE = re.compile(r'\\([n"\\])')
+"""As Alertmanager reads them; any other backslash stands for itself, as in ``\\d``."""
+_UNESCAPED_QUOTE = re.compile(r'(?<!\\)(?:\\\\)*"|(?<!\\)(?:\\\\)*\\$')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,10 +43,9 @@ class Matcher:
         if found is None:
             raise ValueError(f"{text!r} is not a matcher; expected label, one of = != =~ !~, and a value, "
                              'as in severity="critical"')  # fmt: skip
-        value = found["value"]
-        if found["quote"]:
-            value = _ESCAPE.sub(lambda escape: {"n": "\n"}.get(escape[1], escape[1]), value) \
-                if found["operator"] in {"=", "!="} else value.replace('\\"', '"').replace("\\\\", "\\")  # fmt: skip
+        if _UNESCAPED_QUOTE.search(found["value"]):
+            raise ValueError(f"{text!r} has a double quote that is not closed, or not escaped")
+        value = _ESCAPE.sub(lambda escape: "\n" if escape[1] == "n" else escape[1], found["value"])
         pattern = None
         if found["operator"] in {"=~", "!~"}:
             try:

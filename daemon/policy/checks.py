@@ -53,12 +53,16 @@ def signal_is_of_this_revision(evidence: Evidence, alert: Alert) -> Decision | N
     canary = evidence.canary
     if canary is None or canary.analysis_began is None or canary.phase is CanaryPhase.FAILED:
         return None
+    # Flagger keeps the beginning of an analysis when a new revision restarts it; the record that the new revision
+    # ended knows better.
+    ended = (one.timeline.next_revision_began_at for one in evidence.records if one.revision != canary.revision)
+    began = max([canary.analysis_began, *(moment for moment in ended if moment is not None)])
     tolerance = datetime.timedelta(seconds=evidence.limits.clock_tolerance)
-    if alert.starts_at + tolerance < canary.analysis_began:
+    if alert.starts_at + tolerance < began:
         return Decision(
             Verdict.IGNORE, Reason.SIGNAL_OLDER_THAN_REVISION,
             f"firing since {alert.starts_at.isoformat()}, but revision {canary.revision} is under analysis "
-            f"only since {canary.analysis_began.isoformat()}",
+            f"only since {began.isoformat()}",
         )  # fmt: skip
     return None
 
@@ -105,6 +109,18 @@ def rollback_is_not_yet_in_force(evidence: Evidence) -> Decision | None:
         Verdict.ROLL_BACK, Reason.ALREADY_ROLLING_BACK,
         f"Rollback {intent.record_name} is in force for revision {intent.revision}",
     )  # fmt: skip
+
+
+def is_superseded(revision: str, received_at: datetime.datetime, canary: Canary | None, clock_tolerance: float) -> bool:
+    """Whether a rollback of ``revision`` is over because the canary has gone on: to another revision, or to a new
+    analysis of the same one (Flagger keeps the beginning of an analysis for as long as it lasts)."""
+    if canary is None or not revision or not canary.revision:
+        return False
+    if canary.revision != revision:
+        return True
+    began = canary.analysis_began
+    tolerance = datetime.timedelta(seconds=clock_tolerance)
+    return canary.under_analysis and began is not None and began > received_at + tolerance
 
 
 def intent_still_applies(evidence: Evidence) -> Decision | None:

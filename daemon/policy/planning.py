@@ -6,7 +6,9 @@ rollback plans nothing.
 """
 
 import dataclasses
+import datetime
 
+from daemon.model.canary import Canary
 from daemon.model.decision import HANDS_OFF, Decision, Evidence, Intent, Reason, Verdict
 from daemon.model.plan import AmendRecord, OpenGate, OpenRecord, Plan, Step, ZeroRoute
 from daemon.model.rollback import (
@@ -20,6 +22,7 @@ from daemon.model.rollback import (
     Timeline,
 )
 from daemon.model.route import Original, RouteRef
+from daemon.policy import checks
 
 _FAILED_ENDINGS = frozenset({Reason.REVISION_PROMOTED, Reason.NO_ACTIVE_CANARY})
 """Endings in which the canary was not, or not for good, pulled back."""
@@ -53,6 +56,36 @@ def gate_steps(evidence: Evidence) -> tuple[Step, ...]:
         return ()
     stale = tuple(pause.fingerprint for pause in canary.alert_pauses if pause.revision != canary.revision)
     return (OpenGate(canary.ref, stale),) if stale else ()
+
+
+def superseded_steps(evidence: Evidence) -> tuple[Step, ...]:
+    """Records of rollbacks that a new revision has ended: a step of their own, that delays nothing of the new one."""
+    canary = evidence.canary
+    if canary is None:
+        return ()
+    return tuple(
+        AmendRecord(record.namespace, record.name, _superseded(record, canary, evidence.now))
+        for record in evidence.records
+        if not record.finished
+        and checks.is_superseded(record.revision, record.started_at, canary, evidence.limits.clock_tolerance)
+    )
+
+
+def _superseded(record: Rollback, canary: Canary, now: datetime.datetime) -> Amendment:
+    anew = canary.revision == record.revision
+    what = f"revision {canary.revision} is " + ("analysed anew" if anew else "being rolled out")
+    message = f"{Reason.NEW_REVISION_BEGAN}: {what}, this rollback was for {record.revision}"
+    first = record.timeline.started_at is None
+    return Amendment(
+        phase=RollbackPhase.COMPLETED if record.timeline.zeroed_at else RollbackPhase.FAILED,
+        timeline=Timeline(
+            started_at=record.started_at if first else None,
+            completed_at=now,
+            next_revision_began_at=None if anew else canary.analysis_began,
+        ),
+        conditions=(*record.conditions, Condition(Milestone.COMPLETED, Reason.NEW_REVISION_BEGAN, message, now)),
+        message=message,
+    )
 
 
 def moves_traffic(intent: Intent, decision: Decision) -> bool:

@@ -26,6 +26,7 @@ MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000
 DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
 # A duration stands in an expression only within [...] and after `offset`.
 IN_EXPRESSION = re.compile(r"(?<=\[)(?:\d+(?:ms|[smhd]))+(?=\])|(?<=\boffset )(?:\d+(?:ms|[smhd]))+")
+PATTERN_CHARACTERS = re.compile(r"[*?\[\\]")
 STATISTICS = r"^cluster\..*\.upstream_rq_(time|\d+)$"
 RENAMED = {
     "envoy_cluster_upstream_rq": "istio_requests_total",
@@ -120,7 +121,8 @@ def prometheus_config(
             "scrape_timeout": interval,
             "evaluation_interval": interval,
         },
-        "rule_files": [str(path) for path in rule_files],
+        # Prometheus takes them for patterns, and a pattern that matches no file for no problem.
+        "rule_files": [PATTERN_CHARACTERS.sub(r"\\\g<0>", str(path)) for path in rule_files],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
         "scrape_configs": [scrape],
     }

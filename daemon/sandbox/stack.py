@@ -33,8 +33,6 @@ from daemon.sandbox.packages import AlertingBinaries
 from daemon.sandbox.processes import (
     ChildProcess,
     Children,
-    StartFailedError,
-    free_port,
     free_ports,
     stop,
     wait_until_ready,

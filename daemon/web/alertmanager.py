@@ -18,7 +18,8 @@ MOST_LABELS = 256
 MOST_NAME = 256
 MOST_VALUE = 16 * 1024
 
-_FINGERPRINT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
+_FINGERPRINT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+"""What can be (part of) the name of an annotation."""
 
 
 class BadRequestError(Exception):
@@ -71,7 +72,9 @@ def parse(body: bytes) -> AlertGroup:
 
 
 def _read(document: Any, position: int, external_url: str) -> Alert | MalformedAlert:
-    given = document.get("fingerprint") if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        return MalformedAlert(position, "", f"alerts[{position}]: expected an object, got {type(document).__name__}")
+    given = document.get("fingerprint")
     shown = given[:64] if isinstance(given, str) else ""
     try:
         alert = _Alert.model_validate(document)
@@ -126,7 +129,7 @@ def _moment(text: str, field: str) -> datetime.datetime | None:
 
 def _fingerprint(alert: _Alert) -> str:
     """Alertmanager's own, or one of ours (a hash of the labels, as theirs is) where a sender has none to use."""
-    if _FINGERPRINT.match(alert.fingerprint):
+    if _FINGERPRINT.fullmatch(alert.fingerprint):
         return alert.fingerprint
     words = "\0".join(f"{key}\0{value}" for key, value in sorted(alert.labels.items()))
     return hashlib.sha256(words.encode(errors="surrogatepass")).hexdigest()[:16]

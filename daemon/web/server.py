@@ -12,6 +12,9 @@ from daemon.web.reading import Reading
 from daemon.web.webhooks import Webhooks
 
 _BACKLOG = 512
+_LAST_WORDS = 1.0
+"""Seconds that a request may still take when the server stops: every write has ended before, so what is left are
+callers that do not finish sending."""
 _LINGERING = 0.5
 """Seconds in which the rest of a refused body is still read, so that its sender gets to see the answer."""
 
@@ -48,7 +51,11 @@ class Server:
         app = web.Application(client_max_size=self._bounds.body, middlewares=[self._measured()])
         app.add_routes([*self._webhooks.routes(), *self._reading.routes()])
         self._runner = web.AppRunner(
-            app, keepalive_timeout=self._bounds.keep_alive, lingering_time=_LINGERING, access_log=None
+            app,
+            keepalive_timeout=self._bounds.keep_alive,
+            lingering_time=_LINGERING,
+            access_log=None,
+            shutdown_timeout=_LAST_WORDS,
         )
         await self._runner.setup()
         listening = socket.create_server((self._host, self._port), backlog=_BACKLOG)

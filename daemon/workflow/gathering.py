@@ -7,7 +7,7 @@ from daemon.model.canary import Canary, CanaryRef
 from daemon.model.decision import Evidence, Intent, Limits
 from daemon.model.rollback import Rollback, Trigger
 from daemon.model.route import RouteView
-from daemon.policy import naming
+from daemon.policy import checks, naming
 from daemon.workflow.standing import Standing
 from daemon.workflow.world import World
 
@@ -84,7 +84,7 @@ class Gatherer:
     def _record(self, standing: Standing, canary: Canary | None, records: tuple[Rollback, ...]) -> Rollback | None:
         """The record of the rollback in force; picks up one that a person, or an earlier life of ours, made."""
         if standing.intent is None:
-            unfinished = next((record for record in records if not record.finished), None)
+            unfinished = next((one for one in records if not one.finished and not self._is_over(one, canary)), None)
             if unfinished is None:
                 return None
             # What an alert asked for was judged before it was written down; a person's act is judged now.
@@ -97,6 +97,13 @@ class Gatherer:
                 standing.learn_checksum(unfinished.revision, unfinished.checksum)
             return unfinished
         return next((record for record in records if record.name == standing.intent.record_name), None)
+
+    def superseded(self, intent: Intent, canary: Canary | None) -> bool:
+        """Whether the canary has gone on to another revision, or another analysis."""
+        return checks.is_superseded(intent.revision, intent.received_at, canary, self._limits.clock_tolerance)
+
+    def _is_over(self, record: Rollback, canary: Canary | None) -> bool:
+        return checks.is_superseded(record.revision, record.started_at, canary, self._limits.clock_tolerance)
 
     @staticmethod
     def _adopted(record: Rollback, canary: Canary | None) -> Intent:

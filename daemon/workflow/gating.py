@@ -16,6 +16,7 @@ from daemon import ports
 from daemon.model.canary import PRIMARY_CHANGING, Canary, CanaryPhase
 from daemon.model.decision import Decision, Reason, Verdict
 from daemon.model.signal import Hook, HookType
+from daemon.policy import checks
 from daemon.workflow.standing import SeenHook, Standing, Standings
 from daemon.workflow.world import World
 
@@ -47,12 +48,14 @@ class Gates:
         clock: ports.Clock,
         observer: ports.Observer,
         fresh: Callable[[], bool],
+        clock_tolerance: float,
     ) -> None:
         self._world = world
         self._standings = standings
         self._clock = clock
         self._observer = observer
         self._fresh = fresh
+        self._clock_tolerance = clock_tolerance
 
     def answer(self, hook: Hook) -> GateAnswer:
         canary = self._world.canary(hook.canary)
@@ -68,11 +71,19 @@ class Gates:
 
     def in_force(self, canary: Canary) -> bool:
         """A rollback of the revision that is under analysis stands."""
+        if canary.phase in PRIMARY_CHANGING or canary.promotion_broke:
+            return False
         standing = self._standings.peek(canary.ref)
         intent = standing.intent if standing else None
-        if intent is None or intent.dry_run or intent.revision != canary.revision:
-            return False
-        return canary.phase not in PRIMARY_CHANGING and not canary.promotion_broke
+        if intent is not None and not intent.dry_run and intent.revision == canary.revision:
+            return True
+        # A record that no pass has taken up yet: a restarted daemon knows it before it stands.
+        return any(
+            not (record.finished or record.dry_run)
+            and record.revision == canary.revision
+            and not checks.is_superseded(record.revision, record.started_at, canary, self._clock_tolerance)
+            for record in self._world.records(canary.ref)
+        )
 
     def traffic_increase(self, canary: Canary) -> GateAnswer:
         """What confirm-traffic-increase would answer to this revision now."""
@@ -99,6 +110,8 @@ class Gates:
             case HookType.CONFIRM_ROLLOUT | HookType.CONFIRM_PROMOTION | HookType.PRE_ROLLOUT:
                 if self.in_force(canary):
                     return self._refuse_in_force(canary)
+                if not self._fresh():
+                    return _no(Verdict.IGNORE, Reason.CANNOT_KNOW, "what is known here is too old, or not complete yet")
                 return _yes(Verdict.IGNORE, Reason.OPEN, "no rollback is in force")
             case HookType.ROLLOUT:
                 return _yes(Verdict.IGNORE, Reason.OPEN, "nothing to check")

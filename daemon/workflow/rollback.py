@@ -64,7 +64,7 @@ class Passes:
         if letters:
             evidence = self._look(ref, standing)  # a rollback may just have begun
         decision = self._decide(standing, evidence)
-        steps = [*waiting.for_gate, *planning.gate_steps(evidence)]
+        steps = [*waiting.for_gate, *planning.gate_steps(evidence), *planning.superseded_steps(evidence)]
         if decision is not None:
             steps += planning.plan(evidence, decision).steps
         if standing.durable:
@@ -79,6 +79,10 @@ class Passes:
 
     def _look(self, ref: CanaryRef, standing: Standing) -> Evidence:
         evidence = self._gatherer.gather(ref, standing)
+        if standing.intent is not None and self._gatherer.superseded(standing.intent, evidence.canary):
+            # At once, and in memory: what is to be done about the new revision waits for no write about the old.
+            standing.end()
+            evidence = self._gatherer.gather(ref, standing)
         record = evidence.record
         if standing.intent is None or record is None:
             return evidence
@@ -129,9 +133,10 @@ class Passes:
         for done in outcome.steps:
             self._observer.step_done(standing.ref, done)
             self._note(standing, evidence, done)
+            self._tell_moved(standing.ref, evidence, done)
         if standing.intent is not None and decision is not None:
             after = self._record(standing.ref, standing.intent.record_name)
-            self._tell_progress(standing, evidence, decision, after)
+            self._tell_escalation(standing, evidence, decision)
             if decision.reason in ENDINGS and decision.verdict is Verdict.IGNORE:
                 nothing_written = after is None and not outcome.steps
                 if nothing_written or (after is not None and after.finished):
@@ -156,12 +161,17 @@ class Passes:
             case _:
                 pass
 
-    def _tell_progress(
-        self, standing: Standing, evidence: Evidence, decision: Decision, after: Rollback | None
-    ) -> None:
-        before = evidence.record
+    def _tell_moved(self, ref: CanaryRef, evidence: Evidence, done: StepOutcome) -> None:
+        name = done.step.name if isinstance(done.step, AmendRecord) else ""
+        name = done.step.record.name if isinstance(done.step, OpenRecord) else name
+        if not name or done.error is not None:
+            return
+        before = next((record for record in evidence.records if record.name == name), None)
+        after = self._record(ref, name)
         if after is not None and (before is None or before.phase is not after.phase):
             self._observer.rollback_moved(before, after)
+
+    def _tell_escalation(self, standing: Standing, evidence: Evidence, decision: Decision) -> None:
         pages = decision.verdict is Verdict.ESCALATE or decision.reason is Reason.REVISION_PROMOTED
         if pages and not standing.escalated:
             standing.escalated = True
