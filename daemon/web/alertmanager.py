@@ -31,7 +31,7 @@ class _Envelope(pydantic.BaseModel):
 
     version: str
     alerts: list[Any]
-    truncatedAlerts: int = 0  # noqa: N815 - Alertmanager's spelling
+    truncatedAlerts: int = pydantic.Field(default=0, le=2**63)  # noqa: N815 - Alertmanager's spelling, and its bound
     groupKey: str = ""  # noqa: N815
     receiver: str = ""
     externalURL: str = ""  # noqa: N815

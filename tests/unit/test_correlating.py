@@ -141,7 +141,7 @@ def test_a_reason_names_the_candidates_but_not_thousands_of_them() -> None:
 
 names = st.sampled_from(["podinfo", "cart", "podinfo-primary", "x"])
 namespaces = st.sampled_from(["shop", "bank"])
-words = st.one_of(names, st.sampled_from(sorted(SAYS_NOTHING) + ["true", "v1", "v2", "a.example", "A.example:80"]))
+words = st.one_of(names, st.sampled_from([*sorted(SAYS_NOTHING), "true", "v1", "v2", "a.example", "A.example:80"]))
 profiles = st.builds(
     lambda ref, active, version, host: profile(ref, active=active, version=version, host=host),
     st.builds(CanaryRef, namespaces, names),

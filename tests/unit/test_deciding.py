@@ -237,8 +237,8 @@ def test_the_missed_deadline_says_what_is_missing() -> None:
     assert details == [
         "not proved at 0 after 120 s (deadline 120 s): still above 0: VirtualService shop/podinfo at 10%",
         "not proved at 0 after 120 s (deadline 120 s): routes are at 0, but no proof that traffic has stopped",
-        "not proved at 0 after 120 s (deadline 120 s): the routes of provider nginx cannot be written; only the "
-        "rollback hook acts",
+        ("not proved at 0 after 120 s (deadline 120 s): the routes of provider nginx cannot be written; only the "
+        "rollback hook acts"),
     ]
 
 
@@ -248,7 +248,7 @@ seconds = st.integers(-200, 400)
 revisions = st.sampled_from(["", "rev1", "rev2", "rev3"])
 weights = st.sampled_from([0, 5, 50, 100])
 canaries = st.builds(
-    lambda phase, **changes: facts.canary(phase, **changes),
+    facts.canary,
     st.sampled_from(CanaryPhase),
     revision=revisions,
     analysis_began=st.none() | seconds.map(facts.after),
@@ -261,7 +261,7 @@ canaries = st.builds(
 )
 phases = st.sampled_from(RollbackPhase)
 records = st.builds(
-    lambda phase, **changes: facts.record(phase, **changes),
+    facts.record,
     phases,
     revision=revisions,
     name=st.sampled_from(["podinfo-rev2", "podinfo-rev1"]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,18 @@ def body(**changes: Any) -> bytes:
     return json.dumps(GOOD | changes).encode()
 
 
-def recorded() -> list[dict[str, str]]:
-    with RECORDED.open(newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+def recorded() -> list[tuple[HookType, bytes]]:
+    lines = (line.split("\t", 1) for line in RECORDED.read_text(encoding="utf-8").splitlines())
+    return [(HookType(kind), sent.encode()) for kind, sent in lines if kind in set(HookType)]
+
+
+@pytest.mark.parametrize(("kind", "sent"), recorded())
+def test_every_recorded_call_is_read(kind: HookType, sent: bytes) -> None:
+    expected = json.loads(sent)
+    hook = parse(kind, sent).hook
+    assert (hook.type, hook.phase, hook.checksum) == (kind, expected["phase"], expected["checksum"])
+    assert hook.canary == CanaryRef(expected["namespace"], expected["name"])
+    assert hook.metadata == (expected["metadata"] or {})
 
 
 def test_a_call_is_read_with_its_canary_phase_and_checksum() -> None:

@@ -37,7 +37,7 @@ MATCHED: list[tuple[str, dict[str, str], bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "labels", "expected"), MATCHED[:-1], ids=lambda one: str(one))
+@pytest.mark.parametrize(("text", "labels", "expected"), MATCHED[:-1], ids=str)
 def test_a_matcher_matches_as_in_alertmanager(text: str, labels: dict[str, str], expected: bool) -> None:
     assert Matcher.parse(text).matches(labels) is expected
 
