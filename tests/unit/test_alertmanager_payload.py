@@ -209,7 +209,9 @@ def test_a_usable_fingerprint_is_kept(fingerprint: str) -> None:
     assert read(fingerprint=fingerprint).fingerprint == fingerprint
 
 
-@pytest.mark.parametrize("fingerprint", ["", "x" * 64, "a/b", "-a", "a-", "a.", "_", "a b", "ä", "a\n", "a790\n", "../x"])
+@pytest.mark.parametrize(
+    "fingerprint", ["", "x" * 64, "a/b", "-a", "a-", "a.", "_", "a b", "ä", "a\n", "a790\n", "../x"]
+)
 def test_a_fingerprint_that_cannot_name_an_annotation_is_replaced_by_a_hash_of_the_labels(fingerprint: str) -> None:
     replaced = read(fingerprint=fingerprint).fingerprint
     assert ANNOTATION_NAME.fullmatch(replaced)

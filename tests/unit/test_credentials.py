@@ -117,7 +117,9 @@ def test_a_file_that_is_named_must_hold_a_secret_from_the_start(content: str | N
     door = Credentials(bearer_files=[path], username="", password_files=[], anonymous=False)
     with pytest.raises(ConfigurationError, match="token: expected a readable file with a secret in it"):
         door.check()
-    assert [door.accept("Bearer "), door.accept("Bearer"), door.accept("", ""), door.accept("Basic Og==")] == [False] * 4
+    assert [door.accept("Bearer "), door.accept("Bearer"), door.accept("", ""), door.accept("Basic Og==")] == [
+        False
+    ] * 4
 
 
 def test_without_anything_configured_nobody_comes_in_unless_everybody_may(tmp_path: Path) -> None:

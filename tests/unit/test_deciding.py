@@ -237,8 +237,10 @@ def test_the_missed_deadline_says_what_is_missing() -> None:
     assert details == [
         "not proved at 0 after 120 s (deadline 120 s): still above 0: VirtualService shop/podinfo at 10%",
         "not proved at 0 after 120 s (deadline 120 s): routes are at 0, but no proof that traffic has stopped",
-        ("not proved at 0 after 120 s (deadline 120 s): the routes of provider nginx cannot be written; only the "
-        "rollback hook acts"),
+        (
+            "not proved at 0 after 120 s (deadline 120 s): the routes of provider nginx cannot be written; only the "
+            "rollback hook acts"
+        ),
     ]
 
 

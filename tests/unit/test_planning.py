@@ -163,9 +163,7 @@ def test_pauses_of_revisions_that_are_gone_are_forgotten() -> None:
 
 
 def test_what_became_stable_before_its_traffic_was_taken_failed_and_what_was_at_zero_completed() -> None:
-    promoted = facts.evidence(
-        intent=facts.intent(), record=facts.record(), canary=facts.canary(CanaryPhase.SUCCEEDED)
-    )
+    promoted = facts.evidence(intent=facts.intent(), record=facts.record(), canary=facts.canary(CanaryPhase.SUCCEEDED))
     zeroed = facts.record(timeline=Timeline(started_at=facts.after(61), zeroed_at=facts.after(62)))
     superseded = facts.evidence(intent=facts.intent(), record=zeroed, canary=facts.canary(revision="rev3"))
     never_zero = dataclasses.replace(superseded, record=facts.record())

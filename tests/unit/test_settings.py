@@ -123,7 +123,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         ("PULLBACK_WEB__PROT", "80", "web.prot: "),
         ("PULLBACK_WEB__PORT", "many", "web.port: "),
         ("PULLBACK_WEB__ALERTMANAGER__TOKEN", "x", "web.alertmanager.token: "),
-        ("PULLBACK_POLICY__RULES", "[{", "rules"),
+        ("PULLBACK_POLICY__RULES", "[{", 'the environment: error parsing value for field "policy"'),
     ],
 )
 def test_an_unknown_or_unusable_variable_is_refused_by_name(
