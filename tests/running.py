@@ -62,9 +62,7 @@ def configuration(kubeconfig: Path, tokens: Path, **groups: Json) -> settings.Se
 
 
 @contextlib.asynccontextmanager
-async def running(
-    cluster: Cluster, folder: Path, *, wait: bool = True, **groups: Json
-) -> AsyncIterator[Daemon]:
+async def running(cluster: Cluster, folder: Path, *, wait: bool = True, **groups: Json) -> AsyncIterator[Daemon]:
     """A daemon that is ready (unless ``wait`` is False)."""
     configured = configuration(cluster.kubeconfig, folder, **groups)
     configure(level=configured.log.level, style=configured.log.format)
@@ -88,9 +86,7 @@ async def _ready(daemon: Daemon) -> bool:
     return status == 200
 
 
-async def eventually(
-    condition: Callable[[], Awaitable[Any]], *, within: float = 10.0, every: float = 0.02
-) -> Any:
+async def eventually(condition: Callable[[], Awaitable[Any]], *, within: float = 10.0, every: float = 0.02) -> Any:
     """The first truthy answer; fails with the last one when the time (seconds) is over."""
     until = asyncio.get_running_loop().time() + within
     while True:

@@ -25,9 +25,7 @@ class Scene:
     http: aiohttp.ClientSession
     namespace: str
 
-    async def add_canary(
-        self, name: str = "podinfo", *, weight: int = 10, version: str = "v2", **status: Any
-    ) -> None:
+    async def add_canary(self, name: str = "podinfo", *, weight: int = 10, version: str = "v2", **status: Any) -> None:
         """A Flagger canary in mid-analysis: Canary, VirtualService and Deployment."""
         await self.create(DEPLOYMENTS, builders.deployment(self.namespace, name, version=version))
         await self.create(ROUTES, builders.virtual_service(self.namespace, name, canary_weight=weight))

@@ -121,9 +121,7 @@ async def test_metrics_alone_take_threshold_and_one_tick(cluster: Cluster, names
             phases.append((await lab.canary())["status"]["phase"])
         told = lab.told()
     assert phases == ["Progressing"] * 5 + ["Failed"]
-    halts = [
-        line for line in told if line.endswith("Halt podinfo.test advancement success rate 50.00% < 99%")
-    ]
+    halts = [line for line in told if line.endswith("Halt podinfo.test advancement success rate 50.00% < 99%")]
     assert len(halts) == 5
     assert any("failed checks threshold reached 5" in line for line in told)
 

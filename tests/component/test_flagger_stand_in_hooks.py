@@ -58,9 +58,7 @@ def test_sends_the_recorded_bytes(kind: str, recorded: str) -> None:
 
 
 def test_an_event_keeps_its_own_metadata() -> None:
-    body = event_payload(
-        a_canary(), {"metadata": {"eventType": "mine", "who": "lab"}}, "text", "Normal", STAMP
-    )
+    body = event_payload(a_canary(), {"metadata": {"eventType": "mine", "who": "lab"}}, "text", "Normal", STAMP)
     assert list(body["metadata"]) == ["eventMessage", "eventType", "timestamp", "who"]
     assert body["metadata"]["eventType"] == "Normal"
 

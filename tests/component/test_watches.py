@@ -39,21 +39,23 @@ async def weights(scene: Scene) -> list[int]:
 
 
 async def test_an_istio_that_serves_v1beta1_only_is_rolled_back_too(tmp_path: Path) -> None:
-    async with KubernetesApi([only_v1beta1(tmp_path), FLAGGER, CRDS[1]], [NAMESPACE]) as api:
-        async with aiohttp.ClientSession(api.url) as http:
-            scene = Scene(http, NAMESPACE)
-            await scene.create(DEPLOYMENTS, builders.deployment(NAMESPACE))
-            route = builders.virtual_service(NAMESPACE) | {"apiVersion": "networking.istio.io/v1beta1"}
-            await scene.create(V1BETA1, route)
-            await scene.create(CANARIES, builders.canary(NAMESPACE))
-            await scene.set_status()
-            cluster = Cluster(api.kubeconfig(tmp_path / "kubeconfig"), api.url, api)
-            async with running(cluster, tmp_path) as daemon:
-                status, answer = await daemon.alert(builders.webhook(builders.alert(NAMESPACE)))
+    async with (
+        KubernetesApi([only_v1beta1(tmp_path), FLAGGER, CRDS[1]], [NAMESPACE]) as api,
+        aiohttp.ClientSession(api.url) as http,
+    ):
+        scene = Scene(http, NAMESPACE)
+        await scene.create(DEPLOYMENTS, builders.deployment(NAMESPACE))
+        route = builders.virtual_service(NAMESPACE) | {"apiVersion": "networking.istio.io/v1beta1"}
+        await scene.create(V1BETA1, route)
+        await scene.create(CANARIES, builders.canary(NAMESPACE))
+        await scene.set_status()
+        cluster = Cluster(api.kubeconfig(tmp_path / "kubeconfig"), api.url, api)
+        async with running(cluster, tmp_path) as daemon:
+            status, answer = await daemon.alert(builders.webhook(builders.alert(NAMESPACE)))
 
-                assert (status, answer["alerts"][0]["verdict"]) == (200, "ROLL_BACK")
-                assert await weights(scene) == [100, 0]
-                await scene.record("Proved")
+            assert (status, answer["alerts"][0]["verdict"]) == (200, "ROLL_BACK")
+            assert await weights(scene) == [100, 0]
+            await scene.record("Proved")
 
 
 async def test_a_kind_that_is_missing_is_said_once_and_found_when_it_comes(

@@ -59,3 +59,47 @@ def test_the_shipped_configuration_says_the_defaults() -> None:
             shipped["web"][door][kind] = built_in["web"][door][kind]
 
     assert shipped == built_in
+
+
+def test_nobody_takes_time_or_chance_by_another_name() -> None:
+    taken = {
+        f"{path.relative_to(DAEMON)}: {alias.name}"
+        for path in sources()
+        if path != CLOCK
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if (isinstance(node, ast.ImportFrom) and node.module in MODULES) or alias.name in MODULES
+    }
+    assert taken == set()
+
+
+LONG_FILES = {"adapters/kubernetes/client.py": "every call and every error of one neighbour, in one place"}
+
+
+def test_a_file_over_300_lines_has_a_reason() -> None:
+    long = {str(path.relative_to(DAEMON)) for path in sources() if len(path.read_text("utf-8").splitlines()) > 300}
+    assert long <= set(LONG_FILES)
+
+
+LONG_FUNCTIONS = {"_start": "the wiring of the whole daemon, one line per part, in the order in which it starts"}
+
+
+def test_a_function_over_60_lines_has_a_reason() -> None:
+    long = {
+        node.name
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno + 1 > 60
+    }
+    assert long <= set(LONG_FUNCTIONS)
+
+
+def test_only_rooms_that_decide_or_look_know_the_policy() -> None:
+    knowing = {
+        path.relative_to(DAEMON).parts[0].removesuffix(".py")
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("daemon.policy")
+    }
+    assert knowing == {"bootstrap", "cli", "policy", "workflow"}

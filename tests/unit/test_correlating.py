@@ -66,6 +66,8 @@ SAID: dict[str, tuple[dict[str, str], str]] = {
     "2: the mesh's workload": ({"namespace": "shop", "destination_workload": "podinfo"}, "shop/podinfo"),
     "2: its app": ({"namespace": "shop", "app": "podinfo"}, "shop/podinfo"),
     "2: its canary service": ({"namespace": "shop", "service": "podinfo-canary"}, "shop/podinfo"),
+    "2: its canary service, in the mesh's words": (
+        {"namespace": "shop", "destination_service_name": "podinfo-canary"}, "shop/podinfo"),
     "2: a workload comes before an app": ({"namespace": "shop", "app": "cart", "workload": "podinfo"}, "shop/podinfo"),
     "2: two workloads": ({"namespace": "shop", "deployment": "cart", "workload": "podinfo"}, "ambiguous"),
     "2: two apps": ({"namespace": "shop", "app": "cart", "service": "podinfo"}, "ambiguous"),
@@ -81,6 +83,7 @@ SAID: dict[str, tuple[dict[str, str], str]] = {
         {"namespace": "shop", "destination_workload": "unknown", "app": "cart"}, "shop/cart"),
     "3: its version": ({"namespace": "shop", "version": "cart-v2"}, "shop/cart"),
     "3: its version, without a namespace": ({"version": "cart-v2"}, "shop/cart"),
+    "3: its revision": ({"revision": "cart-v2"}, "shop/cart"),
     "3: a version that two run": ({"version": "podinfo-v2"}, "ambiguous"),
     "3: a version that two run, and the namespace": ({"namespace": "bank", "version": "podinfo-v2"}, "bank/podinfo"),
     "3: a version of another namespace": ({"namespace": "bank", "version": "cart-v2"}, "unmatched"),
