@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 from typing import Any
 
@@ -173,9 +174,10 @@ def test_times_of_the_neighbours_are_read_or_nothing(text: object, expected: str
     assert (None if moment is None else times.write(moment)) == expected
 
 
-@given(st.datetimes(min_value=facts.BEGAN.replace(year=2, tzinfo=None), timezones=st.timezones()))
-def test_a_time_that_was_written_is_read_back(moment: Any) -> None:
-    assert times.read(times.write(moment)) == moment
+@given(st.datetimes(datetime.datetime(3, 1, 1), datetime.datetime(9998, 1, 1), timezones=st.timezones()))  # noqa: DTZ001
+def test_a_time_that_was_written_is_read_back(moment: datetime.datetime) -> None:
+    # Compared in UTC: Python finds a time in a fold of its own zone equal to none of another.
+    assert times.read(times.write(moment)) == moment.astimezone(datetime.UTC)
 
 
 def test_a_record_says_whether_it_is_finished() -> None:

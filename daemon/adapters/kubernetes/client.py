@@ -5,10 +5,8 @@ calls add nothing for objects we read as JSON, have no default timeout, walk eve
 201 on a patch, so the request itself is made on its session.
 """
 
-import asyncio
 import json
 import pathlib
-import re
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,6 +16,7 @@ import aiohttp
 from kubernetes_asyncio import client as kubernetes
 from kubernetes_asyncio import config as kubernetes_config
 
+from daemon.adapters.kubernetes import answers
 from daemon.adapters.kubernetes.resources import SELF_SUBJECT_REVIEWS, Resource
 from daemon.model import errors
 from daemon.model.route import PatchOperation
@@ -35,12 +34,6 @@ _CONNECTIONS = 256
 _LONGEST_LINE = 2 * 1024 * 1024
 """Bytes of a watch event: etcd takes objects of up to 1.5 MiB."""
 
-# A failed ``test``, or a path that is not there, is no validation error: the object is not the one we planned
-# for. The API server says it with this one generic sentence (evanphx/json-patch's own words follow in some
-# versions); a rejected *value* says `Kind "name" is invalid: …` instead.
-_PATCH_DID_NOT_APPLY = re.compile(
-    r"rejected our request due to an error in our request|testing (value|path)|jsonpatch|json patch", re.IGNORECASE
-)
 _BODY_SHOWN = 300
 
 
@@ -166,14 +159,14 @@ class KubernetesClient:
         }
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=silence)
         what = f"watch {resource}"
-        with _ours(what):
+        with answers.ours(what):
             response = await self._send("GET", _path(resource, namespace), query, None, None, timeout)
             try:
                 if response.status != 200:
-                    raise _refusal(response.status, response.headers, await response.read(), what)
+                    raise answers.refusal(response.status, response.headers, await response.read(), what)
                 async for line in response.content:
                     if line.strip():
-                        yield _event(line, what)
+                        yield answers.read_event(line, what)
             finally:
                 response.close()
 
@@ -188,12 +181,12 @@ class KubernetesClient:
     ) -> dict[str, Any]:
         what = f"{method} {path}"
         timeout = aiohttp.ClientTimeout(total=self._timeout)
-        with _ours(what):
+        with answers.ours(what):
             response = await self._send(method, path, query or {}, body, content_type, timeout)
             async with response:
                 raw = await response.read()
                 if not 200 <= response.status <= 299:
-                    raise _refusal(response.status, response.headers, raw, what)
+                    raise answers.refusal(response.status, response.headers, raw, what)
                 answer = json.loads(raw)
         if not isinstance(answer, dict):
             raise errors.Unreachable(f"{what}: expected a JSON object, got {raw[:_BODY_SHOWN]!r}")
@@ -264,72 +257,3 @@ def _path(resource: Resource, namespace: str | None, name: str = "", subresource
 def _quoted(segment: str) -> str:
     # A name comes from outside: it must stay one segment of the path.
     return urllib.parse.quote(segment, safe="")
-
-
-class _ours:  # noqa: N801 - reads as a statement: ``with _ours(what):``
-    """Turns what the connection raises into our errors."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, TimeoutError | asyncio.TimeoutError):
-            raise errors.Unreachable(f"{self._what}: no answer in time") from error
-        if isinstance(error, aiohttp.ClientError | OSError):
-            raise errors.Unreachable(f"{self._what}: {type(error).__name__}: {error}") from error
-        if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-            raise errors.Unreachable(f"{self._what}: the answer is not JSON: {error}") from error
-
-
-def _event(line: bytes, what: str) -> dict[str, Any]:
-    event = json.loads(line)
-    if not isinstance(event, dict) or "type" not in event or not isinstance(event.get("object"), dict):
-        raise errors.Unreachable(f"{what}: not a watch event: {line[:_BODY_SHOWN]!r}")
-    if event["type"] == "ERROR":
-        status = event["object"]
-        raise _refusal(int(status.get("code") or 500), {}, line, what)
-    return event
-
-
-def _refusal(status: int, headers: Mapping[str, str], raw: bytes, what: str) -> errors.NeighbourError:
-    reason, message = _status_object(raw)
-    text = f"{what}: HTTP {status} {reason}: {message}"[: 2 * _BODY_SHOWN]
-    match status:
-        case 404:
-            return errors.Missing(text)
-        case 409 if reason == "AlreadyExists":
-            return errors.AlreadyThere(text)
-        case 409:
-            return errors.Conflict(text)
-        case 410:
-            return errors.Gone(text)
-        case 422 if _PATCH_DID_NOT_APPLY.search(message):
-            return errors.Conflict(text)
-        case 429:
-            return errors.Throttled(text, _retry_after(headers))
-        case 400 | 401 | 403 | 405 | 413 | 415 | 422:
-            return errors.Refused(text)
-        case _:
-            return errors.Unreachable(text)
-
-
-def _status_object(raw: bytes) -> tuple[str, str]:
-    try:
-        status = json.loads(raw)
-    except ValueError:
-        return "", raw[:_BODY_SHOWN].decode(errors="replace").strip()
-    if not isinstance(status, dict):
-        return "", ""
-    if isinstance(status.get("object"), dict):
-        status = status["object"]
-    return str(status.get("reason") or ""), str(status.get("message") or "")
-
-
-def _retry_after(headers: Mapping[str, str]) -> float:
-    try:
-        return max(0.0, float(headers.get("Retry-After", "1")))
-    except ValueError:
-        return 1.0
