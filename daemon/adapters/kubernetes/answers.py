@@ -20,7 +20,7 @@ _PATCH_DID_NOT_APPLY = re.compile(
 )
 
 
-class ours:  # noqa: N801 - reads as a statement: ``with _ours(what):``
+class ours:  # noqa: N801 - reads as a statement: ``with ours(what):``
     """Turns what the connection raises into our errors."""
 
     def __init__(self, what: str) -> None:
