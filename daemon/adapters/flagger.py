@@ -18,7 +18,7 @@ PAUSED_BY = "paused-by.pullback.dev/"
 replicas cannot overwrite each other. Value: revision, startsAt and alertname, in that order."""
 
 _ALERTNAME_MOST = 256
-_FINGERPRINT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
+_FINGERPRINT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _PHASES = {phase.value: phase for phase in CanaryPhase}
 
 
@@ -84,6 +84,6 @@ class FlaggerCanaries:
 
 def _key(fingerprint: str) -> str:
     # Alertmanager's are 16 hexadecimal digits; the door makes one where a sender has something else.
-    if not _FINGERPRINT.match(fingerprint):
+    if not _FINGERPRINT.fullmatch(fingerprint):
         raise ValueError(f"{fingerprint!r} cannot be part of an annotation's name")
     return PAUSED_BY + fingerprint

@@ -139,8 +139,8 @@ def read_rollback(document: Mapping[str, Any]) -> Rollback:
         timeline=_read_timeline(status, annotations),
         checksum=str(status.get("checksum") or ""),
         holds=int(status.get("holds") or 0),
-        weights=tuple(_read_weight(one) for one in status.get("weights") or before.get("weights") or ()),
-        originals=tuple(_read_original(one) for one in status.get("originals") or before.get("originals") or ()),
+        weights=tuple(map(_read_weight, status.get("weights") or ())) or before[0],
+        originals=tuple(map(_read_original, status.get("originals") or ())) or before[1],
         proof=tuple(map(str, status.get("proof") or ())),
         conditions=tuple(_read_conditions(status.get("conditions") or (), created)),
         message=str(status.get("message") or ""),
@@ -164,12 +164,15 @@ def _read_timeline(status: Mapping[str, Any], annotations: Mapping[str, str]) ->
     )
 
 
-def _before(annotations: Mapping[str, str]) -> Mapping[str, Any]:
+def _before(annotations: Mapping[str, str]) -> tuple[tuple[WeightChange, ...], tuple[Original, ...]]:
+    """What the annotation says of the routes. No schema guards it, as one does spec and status: unreadable is none."""
     try:
         before = json.loads(annotations.get(BEFORE, "{}"))
-    except ValueError:
-        return {}
-    return before if isinstance(before, dict) else {}
+        weights = tuple(map(_read_weight, before.get("weights") or ()))
+        originals = tuple(map(_read_original, before.get("originals") or ()))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return (), ()
+    return weights, originals
 
 
 def _signal(signal: RecordedSignal) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from daemon.sandbox.kubernetes_api import KubernetesApi
 from tests import builders
 from tests.cluster import CRDS, Cluster
 from tests.running import Daemon, eventually, running
-from tests.scene import CANARIES, DEPLOYMENTS, Scene
+from tests.scene import CANARIES, DEPLOYMENTS, ROLLBACKS, Scene
 
 NAMESPACE = "shop"
 ISTIO = CRDS[0] / "virtualservices.networking.istio.io.yaml"
@@ -96,3 +96,27 @@ async def judged(daemon: Daemon, alert: builders.Json) -> str:
     status, answer = await daemon.alert(alert)
     assert status == 200
     return str(answer["alerts"][0]["reason"])
+
+
+@pytest.mark.parametrize("before", ['{"weights":[1]}', '{"weights":[{"before":"x"}]}', '{"originals":5}', "[]", "{"])
+async def test_a_garbled_record_ends_nothing(before: str, cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
+    await scene.add_canary()
+    garbled = {
+        "apiVersion": "pullback.dev/v1alpha1",
+        "kind": "Rollback",
+        "metadata": {
+            "namespace": scene.namespace,
+            "name": "garbled",
+            "annotations": {"pullback.dev/before": before},
+        },
+        "spec": {"canaryRef": {"name": "podinfo"}, "reason": "by hand, and clumsily"},
+    }
+    async with running(cluster, tmp_path) as daemon:
+        await scene.create(ROLLBACKS, garbled)
+
+        record = await scene.record("Proved")
+
+        assert record["status"]["revision"] == "7b8cb8dc5d"
+        assert (await daemon.get("/healthz"))[0] == 200
+    async with running(cluster, tmp_path) as daemon:
+        assert (await daemon.get("/readyz"))[0] == 200

@@ -132,9 +132,9 @@ class Reflector:
         for item in items:
             key = _key(item)
             seen[key] = item["metadata"].get("resourceVersion", "")
-            self._receive(Event.PRESENT, item)
+            self._tell(Event.PRESENT, item)
         for namespace, name in self._known.keys() - seen.keys():
-            self._receive(Event.GONE, {"metadata": {"namespace": namespace, "name": name}})
+            self._tell(Event.GONE, {"metadata": {"namespace": namespace, "name": name}})
         self._known = seen
         self._healthy()
         return version
@@ -185,10 +185,17 @@ class Reflector:
         key = _key(item)
         if event["type"] == "DELETED":
             self._known.pop(key, None)
-            self._receive(Event.GONE, item)
+            self._tell(Event.GONE, item)
             return
         self._known[key] = item["metadata"].get("resourceVersion", "")
-        self._receive(Event.PRESENT, item)
+        self._tell(Event.PRESENT, item)
+
+    def _tell(self, event: Event, item: dict[str, Any]) -> None:
+        try:
+            self._receive(event, item)
+        except Exception as error:  # noqa: BLE001 - told with its name; one odd object must not end the watch of all
+            namespace, name = _key(item)
+            self._report(self.resource, self.namespace, f"cannot read {namespace}/{name}: {error!r}")
 
     def _touch(self) -> None:
         self._contact = asyncio.get_running_loop().time()
@@ -206,7 +213,7 @@ class Reflector:
             self._absent_since = now
         if now - self._absent_since >= self._pace.forget_after:
             for namespace, name in list(self._known):
-                self._receive(Event.GONE, {"metadata": {"namespace": namespace, "name": name}})
+                self._tell(Event.GONE, {"metadata": {"namespace": namespace, "name": name}})
             self._known = {}
         self.seen = True
         self._change(Health.ABSENT, str(problem))
