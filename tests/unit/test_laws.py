@@ -25,7 +25,7 @@ PAUSE = AlertRule((Matcher.parse('severity="warning"'),), Act.PAUSE)
 LABELS = LabelNames()
 
 ACTIVE = (CanaryPhase.PROGRESSING, CanaryPhase.WAITING, CanaryPhase.WAITING_PROMOTION, CanaryPhase.FAILED)
-PATIENT = settings(max_examples=300, suppress_health_check=[HealthCheck.filter_too_much], deadline=None)
+PATIENT = settings(max_examples=120, suppress_health_check=[HealthCheck.filter_too_much], deadline=None)
 
 REVISIONS = st.sampled_from(["a", "b"])
 SECONDS = st.integers(-600, 600)
@@ -256,7 +256,7 @@ def test_what_was_amended_is_not_amended_again(evidence: Evidence) -> None:
 
 
 @given(evidences(), st.lists(alerts(), min_size=1, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_no_order_of_alerts_and_no_further_alert_calls_a_rollback_off(evidence: Evidence, several: list[Alert]) -> None:
     def begins(order: Sequence[Alert]) -> bool:
         return any(deciding.judge(evidence, alert, ROLLBACK, LABELS).verdict is Verdict.ROLL_BACK for alert in order)
