@@ -17,7 +17,8 @@ from daemon.model.signal import Alert, HookType, MalformedAlert, Source
 
 
 class Clock(Protocol):
-    """Time as the world has it. Durations are measured with the event loop's own clock, never with this."""
+    """Time as the world has it: for what is written down and compared with others' times, and for the deadline,
+    which a restart must not begin anew. Other durations are measured with the event loop's own clock."""
 
     def now(self) -> datetime.datetime:
         """The wall clock, UTC."""

@@ -58,6 +58,8 @@ class Prover:
         self._nudge = nudge
         self._pace = pace
         self._tasks: dict[CanaryRef, asyncio.Task[None]] = {}
+        # When a zero was first seen here, on the loop's clock: a wall clock that jumps must not shorten the window.
+        self._seen: dict[CanaryRef, tuple[datetime.datetime, float]] = {}
 
     def look(self, ref: CanaryRef) -> None:
         """Called after every pass."""
@@ -66,7 +68,22 @@ class Prover:
             return
         task = asyncio.get_running_loop().create_task(self._work(ref), name=f"prover {ref}")
         self._tasks[ref] = task
-        task.add_done_callback(lambda _: self._tasks.pop(ref, None))
+        task.add_done_callback(lambda _: self._ended(ref))
+
+    def _ended(self, ref: CanaryRef) -> None:
+        self._tasks.pop(ref, None)
+        self._seen.pop(ref, None)
+
+    def _zero_for(self, standing: Standing) -> float | None:
+        """Seconds for which this prover has seen the routes at zero without a break; None while they are not."""
+        since = standing.zero_since
+        if since is None:
+            return None
+        now = asyncio.get_running_loop().time()
+        held = self._seen.get(standing.ref)
+        if held is None or held[0] != since:
+            held = self._seen[standing.ref] = (since, now)
+        return now - held[1]
 
     async def stop(self) -> None:
         tasks = list(self._tasks.values())
@@ -92,9 +109,10 @@ class Prover:
 
     def _next_reading(self, standing: Standing) -> float:
         """Often, and once just at the end of the window."""
-        if standing.zero_since is None:
+        seconds = self._zero_for(standing)
+        if seconds is None:
             return self._pace.read_back
-        left = self._pace.window - (self._clock.now() - standing.zero_since).total_seconds()
+        left = self._pace.window - seconds
         return min(self._pace.read_back, max(left, 0.0) + 0.001) if left > 0 else self._pace.read_back / 2
 
     async def _read_back(self, canary: Canary) -> bool:
@@ -112,10 +130,10 @@ class Prover:
 
     async def _prove(self, ref: CanaryRef, canary: Canary, standing: Standing) -> None:
         self._gatherer.gather(ref, standing)  # notes since when all is at zero
-        since, now = standing.zero_since, self._clock.now()
-        if since is None or (now - since).total_seconds() < self._pace.window:
+        since, seconds = standing.zero_since, self._zero_for(standing)
+        if seconds is None or seconds < self._pace.window:
             return
-        statements = [self._routes_statement(canary, since, now)]
+        statements = [self._routes_statement(canary, seconds)]
         if self._probe is not None:
             seen = await self._traffic_statement(canary)
             if seen is None or standing.zero_since != since:
@@ -124,10 +142,9 @@ class Prover:
         standing.proof = Proof(self._clock.now(), tuple(statements))
         self._nudge(ref)
 
-    def _routes_statement(self, canary: Canary, since: datetime.datetime, now: datetime.datetime) -> str:
+    def _routes_statement(self, canary: Canary, seconds: float) -> str:
         routes = self._world.routes(canary)
         names = ", ".join(f"{route.ref} at resourceVersion {route.resource_version}" for route in routes)
-        seconds = (now - since).total_seconds()
         return f"routes read back at 0 for {seconds:.1f} s: {names or 'no route reaches the canary'}"
 
     async def _traffic_statement(self, canary: Canary) -> str | None:
