@@ -29,6 +29,13 @@ EMPTIED = (
     "/apis/flagger.app/v1beta1/namespaces/{}/canaries",
     "/apis/networking.istio.io/v1/namespaces/{}/virtualservices",
     "/apis/apps/v1/namespaces/{}/deployments",
+    "/apis/apps/v1/namespaces/{}/replicasets",
+    "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
+    "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
+    "/apis/keda.sh/v1alpha1/namespaces/{}/scaledobjects",
+    "/api/v1/namespaces/{}/pods",
+    "/api/v1/namespaces/{}/configmaps",
+    "/api/v1/namespaces/{}/events",
 )
 
 
@@ -59,7 +66,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[KubernetesApi]:
-    """The embedded server, with the three definitions and the namespace `test`; it takes faults."""
+    """The embedded server, with all definitions and the namespace `test`; it takes faults."""
     async with KubernetesApi(CRDS, [TEST_NAMESPACE]) as api:
         yield api
 

@@ -208,29 +208,21 @@ def _lease(value: JsonObject) -> None:
             spec[field] = moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def _autoscaler(value: JsonObject) -> None:
+    spec = value.setdefault("spec", {})
+    spec.setdefault("minReplicas", 1)
+    if not spec.get("metrics"):
+        target = {"type": "Utilization", "averageUtilization": 80}
+        spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
+
+
 BUILT_IN_DEFAULTS: dict[ResourceKey, Callable[[JsonObject], None]] = {
     ("", "pods"): _pod,
     ("", "secrets"): _secret,
     ("apps", "deployments"): _deployment,
     ("apps", "replicasets"): _workload,
+    ("autoscaling", "horizontalpodautoscalers"): _autoscaler,
     ("coordination.k8s.io", "leases"): _lease,
 }
 # Only at birth: what the server itself keeps up to date afterwards.
 BIRTHS: dict[ResourceKey, Callable[[JsonObject], None]] = {("", "namespaces"): _namespace}
-REQUIRED: dict[ResourceKey, tuple[str, ...]] = {
-    ("apps", "deployments"): ("selector", "template"),
-    ("apps", "replicasets"): ("selector",),
-}
-
-
-def check_built_in(resource: Resource, value: JsonObject) -> None:
-    spec = value.get("spec") or {}
-    missing = [f for f in REQUIRED.get(resource.key, ()) if f not in spec]
-    causes = [cause(f"spec.{f}", "FieldValueRequired", "Required value") for f in missing]
-    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
-    selector = (spec.get("selector") or {}).get("matchLabels") or {}
-    if not causes and resource.group == "apps" and not selector.items() <= labels.items():
-        why = "Invalid value: `selector` does not match template `labels`"
-        causes.append(cause("spec.template.metadata.labels", "FieldValueInvalid", why))
-    if causes:
-        raise invalid(resource.group, resource.kind, value["metadata"]["name"], causes)

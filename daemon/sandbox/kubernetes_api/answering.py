@@ -15,6 +15,7 @@ from aiohttp import web
 from daemon.sandbox.kubernetes_api import discovery, reading, tables, watching
 from daemon.sandbox.kubernetes_api.administration import ADMIN_PREFIX, Administration
 from daemon.sandbox.kubernetes_api.faults import Call, Fault, Faults, RequestLog
+from daemon.sandbox.kubernetes_api.podlogs import PodLogs
 from daemon.sandbox.kubernetes_api.resources import Catalog
 from daemon.sandbox.kubernetes_api.statuses import (
     PAGE_NOT_FOUND,
@@ -49,6 +50,7 @@ class Answering:
     ) -> None:
         self.faults = Faults()
         self.requests = RequestLog()
+        self.pod_logs = PodLogs()
         self.writing = Writing(storage, catalog)
         self.stopping = asyncio.Event()
         self._storage = storage
@@ -144,6 +146,8 @@ class Answering:
 
     async def _serve(self, request: web.BaseRequest, target: Target, call: Call) -> web.StreamResponse:
         match target.verb:
+            case "get" if target.subresource == "log":
+                return self.pod_logs.answer(target, self.writing.find(target).value, request.query)
             case "get":
                 return self._shown(request, target, self.writing.find(target))
             case "list":

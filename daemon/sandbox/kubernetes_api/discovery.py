@@ -107,6 +107,8 @@ def _entries(resource: Resource, version: str) -> list[JsonObject]:
         scale = {"name": f"{resource.plural}/scale", "singularName": "", "kind": "Scale"}
         served = {"namespaced": True, "group": "autoscaling", "version": "v1", "verbs": SUBRESOURCE_VERBS}
         entries.append({**scale, **served})
+    if resource.logs:
+        entries.append({**base, "name": f"{resource.plural}/log", "singularName": "", "verbs": ["get"]})
     return entries
 
 

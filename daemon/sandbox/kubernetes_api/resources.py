@@ -34,6 +34,7 @@ class Resource:
     categories: tuple[str, ...] = ()
     status: frozenset[str] = frozenset()  # the versions with a status subresource
     scale: bool = False
+    logs: bool = False
     generations: bool = False
     # The real strategies differ per kind: who may PUT without a resourceVersion, who may PUT a new object.
     unconditional_update: bool = True
@@ -78,7 +79,7 @@ DEFINITIONS = Resource(
 )
 BUILT_INS = (
     NAMESPACES,
-    Resource("pods", "Pod", short_names=("po",), categories=("all",), status=V1),
+    Resource("pods", "Pod", short_names=("po",), categories=("all",), status=V1, logs=True),
     Resource(
         "services",
         "Service",
@@ -110,6 +111,16 @@ BUILT_INS = (
         status=V1,
         scale=True,
         generations=True,
+    ),
+    Resource(
+        "horizontalpodautoscalers",
+        "HorizontalPodAutoscaler",
+        "autoscaling",
+        versions=("v2",),
+        storage="v2",
+        short_names=("hpa",),
+        categories=("all",),
+        status=frozenset({"v2"}),
     ),
     Resource("leases", "Lease", "coordination.k8s.io", unconditional_update=False, create_on_update=True),
     DEFINITIONS,

@@ -17,7 +17,11 @@ EXISTS = re.compile(rf"^(!?)\s*({KEY})$")
 # What the real server offers beyond metadata, per plural.
 FIELDS = {
     "pods": {"spec.nodeName", "status.phase"},
-    "events": {"involvedObject.kind", "involvedObject.name", "involvedObject.namespace", "reason", "type"},
+    "events": {
+        *(f"involvedObject.{f}" for f in ("kind", "name", "namespace", "uid")),
+        *(f"involvedObject.{f}" for f in ("apiVersion", "resourceVersion", "fieldPath")),
+        *("reason", "reportingComponent", "source", "type"),
+    },
     "namespaces": {"status.phase"},
     "secrets": {"type"},
 }
@@ -66,7 +70,8 @@ def _field_term(term: str, plural: str) -> Matcher:
         raise bad_request(f"invalid selector: '{term}'; can't understand '{term}'")
     if path not in {"metadata.name", "metadata.namespace"} | FIELDS.get(plural, set()):
         raise bad_request(f"field label not supported: {path}")
-    steps = path.split(".")
+    # `source` is an object; its selector means the component in it.
+    steps = ["source", "component"] if path == "source" else path.split(".")
     return lambda stored: (_read(stored, steps) == value) == (operator != "!=")
 
 

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from daemon.sandbox.kubernetes_api.answering import Answering
 from daemon.sandbox.kubernetes_api.faults import Faults, RequestLog
+from daemon.sandbox.kubernetes_api.podlogs import LogKey
 from daemon.sandbox.kubernetes_api.resources import Catalog, Resource
 from daemon.sandbox.kubernetes_api.statuses import JsonObject
 from daemon.sandbox.kubernetes_api.storage import Storage, Stored
@@ -105,6 +106,16 @@ class KubernetesApi:
     @property
     def requests(self) -> RequestLog:
         return self._running.requests
+
+    @property
+    def logs(self) -> dict[LogKey, str | bytes]:
+        """What containers write, to be filled by a test: logs[namespace, pod, container] = text."""
+        return self._running.pod_logs.current
+
+    @property
+    def previous_logs(self) -> dict[LogKey, str | bytes]:
+        """What containers wrote before they were restarted last."""
+        return self._running.pod_logs.previous
 
     @property
     def resource_version(self) -> int:

@@ -21,6 +21,12 @@ BUILT_IN_COLUMNS: dict[str, tuple[Column, ...]] = {
     ),
     "namespaces": (Column("Status", "string", ".status.phase"),),
     "pods": (Column("Status", "string", ".status.phase"),),
+    "horizontalpodautoscalers": (
+        Column("Reference", "string", ".spec.scaleTargetRef.name"),
+        Column("MinPods", "string", ".spec.minReplicas"),
+        Column("MaxPods", "integer", ".spec.maxReplicas"),
+        Column("Replicas", "integer", ".status.currentReplicas"),
+    ),
     "leases": (Column("Holder", "string", ".spec.holderIdentity"),),
     "customresourcedefinitions": (Column("Created At", "string", ".metadata.creationTimestamp"),),
 }

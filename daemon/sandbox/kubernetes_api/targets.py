@@ -11,6 +11,7 @@ from daemon.sandbox.kubernetes_api.storage import Key
 COLLECTION_VERBS = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
 OBJECT_VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 SUBRESOURCE_VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch"}
+LOG_VERBS = {"GET": "get"}
 TRUE = frozenset({"1", "true", "True", "TRUE", "t", "T"})
 
 
@@ -71,10 +72,11 @@ def located(catalog: Catalog, method: str, path: str, *, watch: bool) -> Target:
 
 def _verb(resource: Resource, version: str, method: str, name: str, subresource: str) -> str:
     if subresource:
-        served = (subresource == "status" and version in resource.status) or (subresource == "scale" and resource.scale)
-        if not served:
+        status, scale = version in resource.status, resource.scale
+        if not {"status": status, "scale": scale, "log": resource.logs}.get(subresource, False):
             raise UnknownPathError
     verbs = SUBRESOURCE_VERBS if subresource else OBJECT_VERBS if name else COLLECTION_VERBS
+    verbs = LOG_VERBS if subresource == "log" else verbs
     verb = verbs.get(method)
     if verb is None:
         raise method_not_allowed()

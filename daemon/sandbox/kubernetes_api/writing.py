@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from daemon.sandbox.kubernetes_api import admission, definitions, patching, schemas
+from daemon.sandbox.kubernetes_api import admission, definitions, patching, schemas, validating
 from daemon.sandbox.kubernetes_api.ownership import Writer, attribute, timestamp
 from daemon.sandbox.kubernetes_api.resources import DEFINITIONS, NAMESPACES, Catalog, Resource, ResourceKey
 from daemon.sandbox.kubernetes_api.scaling import rescaled, scale_of
@@ -88,7 +88,7 @@ class Writing:
         resource = target.resource
         admission.check_metadata(resource, value["metadata"])
         if resource.schemas is None:
-            self._admit_built_in(resource, value)
+            self._admit_built_in(resource, value, old)
             return
         schema = resource.schemas[target.version]
         schemas.prune(schema, value)
@@ -99,13 +99,13 @@ class Writing:
         if causes:
             raise invalid(resource.group, resource.kind, value["metadata"]["name"], causes)
 
-    def _admit_built_in(self, resource: Resource, value: JsonObject) -> None:
+    def _admit_built_in(self, resource: Resource, value: JsonObject, old: JsonObject | None) -> None:
         try:
             if fill := admission.BUILT_IN_DEFAULTS.get(resource.key):
                 fill(value)
             if resource.key == DEFINITIONS.key:
                 definitions.establish(value)
-            admission.check_built_in(resource, value)
+            validating.check_built_in(resource, value, old)
         except (AttributeError, KeyError, TypeError) as error:
             # There are no schemas of built-in kinds here: a wrong type shows when it is used.
             raise bad_request(f"json: cannot unmarshal into Go value of type {resource.kind}: {error}") from error
