@@ -16,8 +16,8 @@ import aiohttp
 from kubernetes_asyncio import client as kubernetes
 from kubernetes_asyncio import config as kubernetes_config
 
-from daemon.adapters.kubernetes import answers
-from daemon.adapters.kubernetes.resources import SELF_SUBJECT_REVIEWS, Resource
+from daemon.adapters.kubernetes import answers, texts
+from daemon.adapters.kubernetes.resources import PODS, SELF_SUBJECT_REVIEWS, Resource
 from daemon.model import errors
 from daemon.model.route import PatchOperation
 
@@ -84,20 +84,43 @@ class KubernetesClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def list(self, resource: Resource, namespace: str | None = None) -> tuple[list[dict[str, Any]], str]:
-        """All objects (of a namespace, or of the cluster) and the resource version to watch from."""
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        most: int | None = None,
+    ) -> tuple[list[dict[str, Any]], str]:
+        """All objects (of a namespace, or of the cluster) and the resource version to watch from.
+
+        ``labels`` and ``fields`` are selectors; no further page is asked for once there are ``most`` objects.
+        """
         items: list[dict[str, Any]] = []
-        query = {"limit": str(PAGE)}
+        query = {"limit": str(min(PAGE, most or PAGE))}
+        query |= {key: text for key, text in (("labelSelector", labels), ("fieldSelector", fields)) if text}
         while True:
             page = await self._call("GET", _path(resource, namespace), query=query)
             items.extend(page.get("items") or ())
             metadata = page.get("metadata") or {}
-            if not metadata.get("continue"):
+            if not metadata.get("continue") or (most is not None and len(items) >= most):
                 return items, str(metadata.get("resourceVersion", ""))
-            query = {"limit": str(PAGE), "continue": metadata["continue"]}
+            query["continue"] = metadata["continue"]
 
     async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
         return await self._call("GET", _path(resource, namespace, name))
+
+    async def tail(self, pod: tuple[str, str], query: Mapping[str, str], *, most: int) -> tuple[bytes, bool]:
+        """The last ``most`` bytes of a log of the pod (namespace, name), and whether there was more before them."""
+        path = _path(PODS, *pod, "log")
+        what = f"GET {path}"
+        with answers.ours(what):
+            response = await self._send("GET", path, query, None, None, aiohttp.ClientTimeout(total=self._timeout))
+            async with response:
+                if not 200 <= response.status <= 299:
+                    raise answers.refusal(response.status, response.headers, await response.read(), what)
+                return await texts.last(response.content, most)
 
     async def create(self, resource: Resource, namespace: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
         """Raises AlreadyThere when the name is taken."""
@@ -133,8 +156,19 @@ class KubernetesClient:
             body=dict(body), content_type=MERGE_PATCH,
         )  # fmt: skip
 
-    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
-        await self._call("DELETE", _path(resource, namespace, name))
+    async def replace(self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """PUT of the whole object. Raises Conflict when it is no longer at its ``metadata.resourceVersion``."""
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._call("PUT", _path(resource, namespace, name), query=query, body=dict(body))
+
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, *, uid: str = "", resource_version: str = ""
+    ) -> None:
+        """With ``uid`` or ``resource_version`` only that very object: Conflict when it is another one by now."""
+        given = {"uid": uid, "resourceVersion": resource_version}
+        preconditions = {key: value for key, value in given.items() if value}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions} if preconditions else None
+        await self._call("DELETE", _path(resource, namespace, name), body=body)
 
     async def whoami(self) -> str:
         """The name the API server knows us by (SelfSubjectReview, Kubernetes ≥ 1.28)."""
@@ -201,7 +235,7 @@ class KubernetesClient:
         content_type: str | None,
         timeout: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": "application/json", "User-Agent": self._api.user_agent}
+        headers = {"Accept": "application/json, */*", "User-Agent": self._api.user_agent}
         if body is not None:
             headers["Content-Type"] = content_type or "application/json"
         # Asks for a fresh token where the configuration knows how to get one.
