@@ -1,0 +1,90 @@
+"""Keeps ``ports.EvidenceRoom``: reads what there is of a canary's pods, and writes it into one ConfigMap."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from daemon import ports
+from daemon.adapters.evidence import packing, telling
+from daemon.adapters.evidence.bounds import Bounds
+from daemon.adapters.evidence.differing import differences
+from daemon.adapters.evidence.gathering import Gathering, Log
+from daemon.adapters.evidence.redacting import Redactor, TooSlow, plain
+from daemon.adapters.kubernetes.client import KubernetesClient
+from daemon.adapters.kubernetes.resources import CONFIG_MAPS
+from daemon.model import errors
+from daemon.model.canary import Canary
+from daemon.model.keeping import KeptEvidence
+from daemon.model.rollback import Rollback
+
+_REDACTING = 0.5
+"""Of the time for reading, again, for taking secrets out: what is not done by then is not kept."""
+
+
+class KubernetesEvidence:
+    """``redact`` is everything that counts as a secret: see ``redacting.DEFAULT_PATTERNS`` and ``compiled``."""
+
+    def __init__(
+        self, client: KubernetesClient, *, bounds: Bounds, redact: Sequence[re.Pattern[str]], clock: ports.Clock
+    ) -> None:
+        self._client = client
+        self._bounds = bounds
+        self._redactor = Redactor(redact)
+        self._clock = clock
+
+    async def keep(self, canary: Canary, record: Rollback, *, within: float) -> KeptEvidence:
+        """Reads for at most ``within`` seconds, then writes what was read; what was not is named in ``missing``.
+
+        The first evidence of a record stays: later calls return it. Raises the family of NeighbourError when the
+        ConfigMap cannot be written, Refused also when its name is taken by what is not this record's evidence.
+        """
+        gathered = await Gathering(self._client, self._bounds, canary).gather(within)
+        until = asyncio.get_running_loop().time() + _REDACTING * within
+        missing = gathered.missing
+        logs = await self._logs(gathered.logs, missing, until)
+        template = await differences(_template(gathered.primary), _template(gathered.canary), self._redactor)
+        at = self._clock.now()
+        named = packing.bounded(sorted(map(self._redactor.text, missing)))
+        texts = {
+            "summary.txt": telling.summary(canary, record, gathered, named, at, self._redactor),
+            "events.txt": telling.events(gathered.events, self._bounds.events, self._redactor),
+            "template.diff": template,
+        }
+        texts = {key: plain(text) for key, text in texts.items()}
+        data = packing.packed(texts, logs, log_bytes=self._bounds.log_bytes, total=self._bounds.total_bytes)
+        kept = KeptEvidence(packing.name_of(record), at, len(gathered.pods), named)
+        return await self._write(record, kept, data)
+
+    async def _logs(self, logs: Sequence[Log], missing: list[str], until: float) -> dict[str, tuple[str, bool]]:
+        found: dict[str, tuple[str, bool]] = {}
+        for log in logs:
+            raw = log.raw
+            if len(raw) >= 2 * self._bounds.log_bytes:
+                # It begins in the middle of a line, where half a secret cannot be recognised.
+                raw = raw.partition(b"\n")[2]
+            text = raw.decode(errors="replace")
+            try:
+                cleaned = await self._redactor.long_text(text, until=until, headless=log.cut)
+            except TooSlow as problem:
+                missing.append(f"log of {log.pod}/{log.container}: {problem}")
+                continue
+            key = packing.key_of(log.pod, log.container, previous=log.previous)
+            found[key] = (cleaned, log.cut)
+        return found
+
+    async def _write(self, record: Rollback, kept: KeptEvidence, data: Mapping[str, str]) -> KeptEvidence:
+        document = packing.document(record, kept, data)
+        try:
+            await self._client.create(CONFIG_MAPS, record.namespace, document)
+        except errors.AlreadyThere as taken:
+            there = await self._client.get(CONFIG_MAPS, record.namespace, kept.config_map)
+            if not packing.is_of(record, there):
+                what = f"{CONFIG_MAPS.kind} {record.namespace}/{kept.config_map}"
+                raise errors.Refused(f"{what} is there and is not of this rollback") from taken
+            return packing.read(there, self._clock.now())
+        return kept
+
+
+def _template(deployment: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    return None if deployment is None else (deployment.get("spec") or {}).get("template") or {}
