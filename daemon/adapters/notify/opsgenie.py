@@ -1,0 +1,163 @@
+"""Opsgenie, Alert API (docs.opsgenie.com/docs/alert-api): one alert per ``alias``; requests are queued."""
+
+import urllib.parse
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+import yarl
+
+from daemon.adapters.notify import text
+from daemon.adapters.notify.options import ChannelOptions, HttpUrl, Timeout
+from daemon.adapters.notify.posting import Wire
+from daemon.adapters.notify.secrets import Secret, SecretFile
+from daemon.adapters.notify.surroundings import Surroundings
+from daemon.model import errors
+from daemon.model.notice import Manner, Message, Saying, Story
+
+KIND = "opsgenie"
+
+_ALIAS, _MESSAGE, _DESCRIPTION, _DETAILS, _NOTE, _SOURCE, _ENTITY = 512, 130, 15_000, 8_000, 25_000, 100, 512
+_FACTS = 40
+
+_WORSE = "escalated"
+"""The key that must be heard even where an alert is open: creating it again only counts a repetition."""
+
+
+class Responder(ChannelOptions):
+    """Who is called; exactly one of the three names."""
+
+    type: Literal["team", "user", "escalation", "schedule"]
+    id: str = ""
+    name: str = ""
+    """Of a team, an escalation or a schedule."""
+    username: str = ""
+    """Of a user: an address."""
+
+    @pydantic.model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if sum(map(bool, (self.id, self.name, self.username))) != 1:
+            raise ValueError("expected exactly one of id, name, username")
+        return self
+
+
+class Options(ChannelOptions):
+    """``kind: opsgenie``."""
+
+    api_key_file: SecretFile
+    """The key of an API integration that may create and update alerts, read again when changed."""
+    url: HttpUrl = "https://api.opsgenie.com"
+    """``https://api.eu.opsgenie.com`` for accounts in the EU."""
+    timeout: Timeout = 10.0
+    """Of every single call."""
+    resolve: bool = False
+    """Close the alert when the rollback has completed; otherwise whoever was paged does."""
+    responders: Annotated[tuple[Responder, ...], pydantic.Field(max_length=50)] = ()
+    """Who is called; empty: whom the integration's team decides on."""
+    tags: Annotated[tuple[Annotated[str, pydantic.Field(min_length=1, max_length=50)], ...],
+                    pydantic.Field(max_length=20)] = ("pullback",)  # fmt: skip
+    """For Opsgenie's routing rules."""
+
+
+def build(options: Options, surroundings: Surroundings) -> "OpsgenieChannel":
+    return OpsgenieChannel(options, surroundings)
+
+
+class OpsgenieChannel:
+    """Keeps ``ports.Channel``. A reference is the alert's alias."""
+
+    manner = Manner.INCIDENT
+
+    def __init__(self, options: Options, surroundings: Surroundings) -> None:
+        self._options = options
+        self._key = Secret(options.api_key_file)
+        self._alerts = options.url.rstrip("/") + "/v2/alerts"
+        self._wire = Wire("Opsgenie", surroundings, timeout=options.timeout)
+        self.closes = options.resolve
+
+    async def deliver(self, message: Message, reference: str, *, uncertain: bool) -> str:
+        alias = text.bounded_key(text.line(message.story.dedup_key), _ALIAS)
+        match message.saying:
+            case Saying.OPEN:
+                await self._open(message, alias, uncertain=uncertain)
+            case Saying.CLOSE if not self._options.resolve:
+                return reference
+            case Saying.CLOSE:
+                note = text.cut(text.clean(message.text) or text.headline(message.story), _NOTE)
+                await self._post(self._about(alias, "close"), {"source": "pullback", "note": note})
+            case _:
+                raise errors.Refused(f"Opsgenie: a pager does not know how to {message.saying}")
+        return alias
+
+    async def _open(self, message: Message, alias: str, *, uncertain: bool) -> None:
+        await self._post(yarl.URL(self._alerts), self._alert(message.story, alias))
+        if message.key != _WORSE:
+            return
+        note = text.cut(_worse(message), _NOTE)
+        if uncertain and await self._noted(alias, note):
+            return
+        await self._post(self._about(alias, "notes"), {"source": "pullback", "note": note})
+
+    async def _noted(self, alias: str, note: str) -> bool:
+        key = self._key.read()
+        try:
+            answer = await self._wire.get(self._about(alias, "notes"), _authorized(key), hidden=[key])
+        except errors.Refused:
+            # A key that may only create cannot look; a second note is better than none.
+            return False
+        notes = answer.field("data")
+        return isinstance(notes, list) and any(isinstance(one, dict) and one.get("note") == note for one in notes)
+
+    async def _post(self, url: yarl.URL, body: dict[str, Any]) -> None:
+        key = self._key.read()
+        await self._wire.post(url, text.as_json(body), _authorized(key), hidden=[key])
+
+    def _about(self, alias: str, what: str) -> yarl.URL:
+        # Encoded as a whole: an alias has slashes in it and must stay one segment.
+        quoted = urllib.parse.quote(alias, safe="")
+        return yarl.URL(f"{self._alerts}/{quoted}/{what}?identifierType=alias", encoded=True)
+
+    def _alert(self, story: Story, alias: str) -> dict[str, Any]:
+        return {
+            "message": text.cut(text.headline(story), _MESSAGE),
+            "alias": alias,
+            "description": text.cut(_description(story), _DESCRIPTION),
+            "responders": [one.model_dump(exclude_defaults=True) for one in self._options.responders],
+            "tags": list(self._options.tags),
+            "details": _details(story),
+            "entity": text.cut(f"{story.namespace}/{story.canary}", _ENTITY),
+            "source": text.cut("pullback", _SOURCE),
+            "priority": str(story.severity),
+        }
+
+
+def _authorized(key: str) -> dict[str, str]:
+    return {"Authorization": f"GenieKey {key}"}
+
+
+def _description(story: Story) -> str:
+    links = "\n".join(f"{text.line(link.name)}: {link.url}" for link in story.links[:20])
+    commands = "\n".join(map(text.clean, story.commands[:20]))
+    return "\n\n".join(part for part in (text.clean(story.summary).strip(), commands, links) if part)
+
+
+def _worse(message: Message) -> str:
+    said = text.clean(message.text).strip() or text.headline(message.story)
+    return "\n".join((said, *map(text.clean, message.story.commands[:20])))
+
+
+def _details(story: Story) -> dict[str, str]:
+    """Names and values, at most 8000 characters of both together."""
+    known = {
+        "namespace": story.namespace,
+        "canary": story.canary,
+        "revision": text.cut(text.line(story.revision), 500),
+        "record": story.record,
+        **text.as_mapping(story.facts[:_FACTS], 1000),
+    }
+    said: dict[str, str] = {}
+    room = _DETAILS
+    for name, value in known.items():
+        room -= text.units(name) + text.units(value)
+        if room >= 0:
+            said[name] = value
+    return said

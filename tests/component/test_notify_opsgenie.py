@@ -1,0 +1,89 @@
+"""Opsgenie: one alert per rollback, with a note when it got worse."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon import ports
+from daemon.adapters import notify
+from daemon.model import errors
+from daemon.model.notice import Saying
+from tests import recorders
+from tests.component import notify_lab
+from tests.component.notify_lab import STORY, message
+
+
+@contextlib.asynccontextmanager
+async def paging(folder: Path, **options: Any) -> AsyncIterator[tuple[recorders.RecordingOpsgenie, ports.Channel]]:
+    async with recorders.RecordingOpsgenie() as server, notify_lab.surrounded() as surroundings:
+        entry = notify_lab.entry("opsgenie", server.url, folder, **options)
+        yield server, notify.build({"pager": entry}, surroundings)["pager"]
+
+
+async def test_an_alert_says_what_whom_and_how_bad(tmp_path: Path) -> None:
+    responders = [{"type": "team", "name": "sre"}, {"type": "user", "username": "a@b.example"}]
+    async with paging(tmp_path, responders=responders, tags=["canary", "prod"]) as (server, channel):
+        assert await channel.deliver(message(Saying.OPEN), "", uncertain=False) == STORY.dedup_key
+
+        alert = server.alerts[STORY.dedup_key]
+        assert alert["message"] == "Rolling back test/podinfo"
+        assert alert["responders"] == responders
+        assert alert["tags"] == ["canary", "prod"]
+        assert (alert["priority"], alert["entity"], alert["source"]) == ("P1", "test/podinfo", "pullback")
+        assert alert["details"]["Alert"] == "PodinfoHighErrorRate"
+        assert alert["description"] == (
+            "Revision podinfo:6.0.1: alert fires. Error rate above 1 %.\n\n"
+            "kubectl describe rollback podinfo-abc -n test\n\n"
+            "Runbook: https://runbooks.example/podinfo?a=1&b=2"
+        )
+
+
+async def worse(channel: ports.Channel, *, uncertain: bool = False) -> None:
+    said = message(Saying.OPEN, "escalated", text="the deadline has passed")
+    await channel.deliver(said, STORY.dedup_key, uncertain=uncertain)
+
+
+async def test_what_got_worse_stands_in_a_note(tmp_path: Path) -> None:
+    async with paging(tmp_path) as (server, channel):
+        await channel.deliver(message(Saying.OPEN), "", uncertain=False)
+        assert server.alerts[STORY.dedup_key]["notes"] == []
+        await worse(channel)
+
+        [alert] = server.alerts.values()
+        assert alert["notes"] == ["the deadline has passed\nkubectl describe rollback podinfo-abc -n test"]
+        assert alert["count"] == 2
+
+
+@pytest.mark.parametrize("may_read", [True, False])
+async def test_a_note_whose_answer_was_lost_is_looked_for(may_read: bool, tmp_path: Path) -> None:
+    async with paging(tmp_path) as (server, channel):
+        server.may_read = may_read
+        server.fail(recorders.Fault("lost", path="/notes"))
+        with pytest.raises(errors.Unreachable):
+            await worse(channel)
+        await worse(channel, uncertain=True)
+
+        assert len(server.alerts[STORY.dedup_key]["notes"]) == (1 if may_read else 2)
+
+
+@pytest.mark.parametrize("resolve", [True, False])
+async def test_it_is_closed_only_if_configured_so(resolve: bool, tmp_path: Path) -> None:
+    async with paging(tmp_path, resolve=resolve) as (server, channel):
+        assert channel.closes is resolve
+        reference = await channel.deliver(message(Saying.OPEN), "", uncertain=False)
+        closed = await channel.deliver(message(Saying.CLOSE, "completed"), reference, uncertain=False)
+
+        assert closed == reference
+        assert [one["alias"] for one in server.closed] == ([reference] if resolve else [])
+
+
+async def test_a_wrong_key_is_refused_with_opsgenies_words(tmp_path: Path) -> None:
+    async with paging(tmp_path) as (server, channel):
+        server.api_key = "another"
+        with pytest.raises(errors.Refused, match="Key format is not valid"):
+            await channel.deliver(message(Saying.OPEN), "", uncertain=False)
