@@ -32,6 +32,14 @@ PRIMARY_CHANGING = frozenset({CanaryPhase.PROMOTING, CanaryPhase.FINALISING})
 """The primary already has the new template; the canary may be the only healthy copy (law 9)."""
 
 
+class Controller(enum.StrEnum):
+    """Who moves a canary's weights and scales its workload."""
+
+    FLAGGER = "Flagger"
+    NONE = "none"
+    """Nobody but people and pipelines: what must be scaled down, we scale down."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
 class CanaryRef:
     """Names one canary object."""
@@ -68,6 +76,9 @@ class Workload:
     replicas: int
     ready_replicas: int
     generation: int = 0
+    template: str = ""
+    """A hash of the pod template: tells one version from another, nothing else."""
+    resource_version: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,6 +108,9 @@ class Canary:
     paused: bool
     alert_pauses: tuple[AlertPause, ...]
     resource_version: str
+    progress_deadline: int | None = None
+    """Seconds; Flagger's ``spec.progressDeadlineSeconds``, None where it is not set (Flagger then takes 600)."""
+    controller: Controller = Controller.FLAGGER
 
     @property
     def canary_service(self) -> str:

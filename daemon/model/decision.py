@@ -5,6 +5,7 @@ import datetime
 import enum
 
 from daemon.model.canary import Canary, CanaryRef, Workload
+from daemon.model.notice import Severity
 from daemon.model.rollback import RecordedSignal, Rollback, Trigger
 from daemon.model.route import Original, RouteView, WeightChange
 
@@ -131,6 +132,7 @@ class Intent:
     checksum: str = ""
     weights: tuple[WeightChange, ...] = ()
     originals: tuple[Original, ...] = ()
+    severity: Severity | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import dataclasses
 
 from daemon.model.canary import AlertPause, CanaryRef
-from daemon.model.rollback import Amendment, NewRollback
+from daemon.model.rollback import Amendment, NewRollback, Rollback
 from daemon.model.route import RoutePatch
 
 
@@ -23,10 +23,9 @@ class OpenRecord:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AmendRecord:
-    """Write progress into the record's status."""
+    """Write progress into the record's status, as long as it has come no further than when this was planned."""
 
-    namespace: str
-    name: str
+    record: Rollback
     amendment: Amendment
 
 

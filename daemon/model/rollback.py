@@ -4,8 +4,12 @@ import dataclasses
 import datetime
 import enum
 from collections.abc import Mapping
+from typing import Any
 
 from daemon.model.canary import CanaryRef
+from daemon.model.cleanup import Cleanup
+from daemon.model.keeping import KeptEvidence
+from daemon.model.notice import Notice, Severity
 from daemon.model.route import Original, WeightChange
 
 
@@ -105,14 +109,33 @@ class Rollback:
     proof: tuple[str, ...] = ()
     conditions: tuple[Condition, ...] = ()
     message: str = ""
+    severity: Severity | None = None
+    """How bad the policy said it is; None in a record made by hand that does not say."""
+    evidence: KeptEvidence | None = None
+    cleanup: Cleanup | None = None
+    notices: tuple[Notice, ...] = ()
 
     @property
     def finished(self) -> bool:
         return self.phase in FINISHED
 
     @property
+    def begun(self) -> bool:
+        """Somebody has judged it and written its beginning: before that it is only asked for."""
+        return self.timeline.started_at is not None
+
+    @property
     def started_at(self) -> datetime.datetime:
         return self.timeline.started_at or self.timeline.received_at or self.created_at
+
+    def as_far_as(self, other: "Rollback") -> bool:
+        """Whether both have come equally far: what comes after zero is written beside that, and does not count."""
+        blank: dict[str, Any] = {"resource_version": "", "evidence": None, "cleanup": None, "notices": ()}
+        return dataclasses.replace(self, **blank) == dataclasses.replace(other, **blank)
+
+    def notice(self, channel: str) -> Notice | None:
+        """What one channel has been told, None when it has not been spoken to."""
+        return next((notice for notice in self.notices if notice.channel == channel), None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -133,6 +156,7 @@ class NewRollback:
     weights: tuple[WeightChange, ...] = ()
     originals: tuple[Original, ...] = ()
     checksum: str = ""
+    severity: Severity | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -150,6 +174,9 @@ class Amendment:
     proof: tuple[str, ...] | None = None
     conditions: tuple[Condition, ...] | None = None
     message: str | None = None
+    evidence: KeptEvidence | None = None
+    cleanup: Cleanup | None = None
+    notices: tuple[Notice, ...] | None = None
 
     def __bool__(self) -> bool:
         return self != Amendment()

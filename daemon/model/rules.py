@@ -5,6 +5,8 @@ import enum
 import re
 from collections.abc import Mapping
 
+from daemon.model.notice import Severity
+
 
 class Act(enum.StrEnum):
     """What a firing alert asks for."""
@@ -70,6 +72,8 @@ class AlertRule:
 
     match: tuple[Matcher, ...]
     act: Act
+    severity: Severity = Severity.P1
+    """Of the incident that a rollback by this rule opens."""
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         return all(matcher.matches(labels) for matcher in self.match)

@@ -12,6 +12,8 @@ class Source(enum.StrEnum):
     """Where a signal came from; a metric label."""
 
     ALERTMANAGER = "alertmanager"
+    PULL = "pull"
+    """Asked of Alertmanager, because a webhook may have been lost."""
     OPERATOR = "operator"
 
 

@@ -45,7 +45,7 @@ def plan(evidence: Evidence, decision: Decision) -> Plan:
     elif not evidence.record.finished:
         amendment = progress(evidence, intent, evidence.record, decision)
         if amendment:
-            steps.append(AmendRecord(evidence.record.namespace, evidence.record.name, amendment))
+            steps.append(AmendRecord(evidence.record, amendment))
     return Plan(tuple(steps))
 
 
@@ -64,7 +64,7 @@ def superseded_steps(evidence: Evidence) -> tuple[Step, ...]:
     if canary is None:
         return ()
     return tuple(
-        AmendRecord(record.namespace, record.name, _superseded(record, canary, evidence.now))
+        AmendRecord(record, _superseded(record, canary, evidence.now))
         for record in evidence.records
         if not record.finished
         and checks.is_superseded(record.revision, record.started_at, canary, evidence.limits.clock_tolerance)
@@ -95,6 +95,12 @@ def moves_traffic(intent: Intent, decision: Decision) -> bool:
     return decision.verdict in {Verdict.ROLL_BACK, Verdict.ESCALATE} and decision.reason not in HANDS_OFF
 
 
+def covers(record: Rollback, intent: Intent) -> bool:
+    """Whether a finished rollback of this revision did what ``intent`` was to do: it went on after its signal came."""
+    ended = record.timeline.completed_at
+    return record.dry_run is intent.dry_run and ended is not None and ended > intent.received_at
+
+
 def new_record(evidence: Evidence, intent: Intent) -> NewRollback:
     """The durable intent, with what will be needed to undo it."""
     intent = remember(intent, evidence)
@@ -113,6 +119,7 @@ def new_record(evidence: Evidence, intent: Intent) -> NewRollback:
         weights=intent.weights,
         originals=intent.originals,
         checksum=intent.checksum,
+        severity=intent.severity,
     )
 
 

@@ -11,8 +11,12 @@ from daemon import ports
 from daemon.model import errors
 from daemon.model.outcome import Outcome, StepOutcome
 from daemon.model.plan import AmendRecord, CloseGate, OpenGate, OpenRecord, Plan, Step, ZeroRoute
-from daemon.model.route import RouteObject
+from daemon.model.rollback import Amendment, Rollback
+from daemon.model.route import RouteObject, RouteRef
 from daemon.workflow.world import RouteNames, World
+
+_AMENDS = 5
+"""Tries to write into a record that somebody else writes into as well."""
 
 _TURNS_TO_THE_WIRE = 3
 """Turns of the event loop until an HTTP request that was begun has left: connection, headers, body."""
@@ -66,26 +70,49 @@ class Executor:
         finally:
             await _ended(tasks)
 
-    async def look_again(self, route: RouteObject | None, step: ZeroRoute) -> None:
-        """Reads a route whose write met somebody else's, so that the next plan is made for what is there."""
-        ref = step.patch.route
+    async def _look_again(self, step: Step) -> None:
+        """Reads an object whose write met somebody else's, so that the next plan is made for what is there."""
         try:
-            fresh = await self._routes.read(ref)
+            if isinstance(step, ZeroRoute):
+                await self._read_route(step.patch.route)
+            elif isinstance(step, AmendRecord):
+                record = await self._ledger.read(step.record.namespace, step.record.name)
+                if record is not None:
+                    self._world.put_record(record)
         except errors.NeighbourError:
             return  # not evidence of anything; the watch or the next pass will tell
+
+    async def _read_route(self, ref: RouteRef) -> None:
+        held, fresh = self._world.route(ref), await self._routes.read(ref)
         if fresh is None:
             self._world.drop_route(ref)
-        elif route is None or fresh.resource_version != route.resource_version:
+        elif held is None or fresh.resource_version != held.resource_version:
             self._world.put_route(fresh, self._names(fresh))
 
     async def _attempt(self, step: Step) -> StepOutcome:
         try:
             await self._carry_out(step)
         except errors.NeighbourError as error:
-            if isinstance(step, ZeroRoute) and isinstance(error, errors.Conflict | errors.Missing):
-                await self.look_again(self._world.route(step.patch.route), step)
+            if isinstance(error, errors.Conflict | errors.Missing):
+                await self._look_again(step)
             return StepOutcome(step, self._clock.now(), error)
         return StepOutcome(step, self._clock.now())
+
+    async def _amend(self, record: Rollback, amendment: Amendment) -> Rollback:
+        """Replicas write side by side: none may undo what another has written since it looked. What the leader
+        writes about the time after zero is no such thing, so a conflict with that is no reason to look again."""
+        seen = self._world.record(record.canary, record.name) or record
+        for _ in range(_AMENDS):
+            try:
+                return await self._ledger.amend(
+                    record.namespace, record.name, amendment, resource_version=seen.resource_version
+                )
+            except errors.Conflict:
+                fresh = await self._ledger.read(record.namespace, record.name)
+                if fresh is None or not fresh.as_far_as(record):
+                    raise
+                seen = fresh
+        raise errors.Conflict(f"Rollback {record.namespace}/{record.name} changes all the time")
 
     async def _carry_out(self, step: Step) -> None:
         match step:
@@ -94,8 +121,8 @@ class Executor:
                 self._world.put_route(written, self._names(written))
             case OpenRecord(record):
                 self._world.put_record(await self._ledger.open(record))
-            case AmendRecord(namespace, name, amendment):
-                self._world.put_record(await self._ledger.amend(namespace, name, amendment))
+            case AmendRecord(record, amendment):
+                self._world.put_record(await self._amend(record, amendment))
             case CloseGate(canary, pause):
                 self._world.put_canary(await self._canaries.close_gate(canary, pause))
             case OpenGate(canary, fingerprints):

@@ -9,7 +9,6 @@ from daemon.model.canary import CanaryRef
 from daemon.model.decision import ENDINGS, HANDS_OFF, Decision, Evidence, Reason, Verdict
 from daemon.model.outcome import Outcome, StepOutcome
 from daemon.model.plan import AmendRecord, OpenRecord, Plan, ZeroRoute
-from daemon.model.rollback import Rollback
 from daemon.policy import deciding, planning
 from daemon.workflow.executing import Executor
 from daemon.workflow.gathering import Gatherer
@@ -88,8 +87,9 @@ class Passes:
             return evidence
         if not record.finished:
             standing.durable = True
-        elif standing.durable:
-            # Another replica, or a person, has brought it to its end.
+        elif standing.durable or planning.covers(record, standing.intent):
+            # Another replica, or a person, has brought it to its end: the same act, or one that began before our
+            # signal came and was over after it.
             standing.end()
             return self._gatherer.gather(ref, standing)
         else:
@@ -107,9 +107,12 @@ class Passes:
             return deciding.stand(evidence)
         # A record that a person made, seen for the first time.
         decision = deciding.accept(evidence)
-        standing.accepted = True
+        # What ends it stands only once it is written: until then it is judged anew, and told once.
+        standing.accepted = decision.verdict is not Verdict.IGNORE
         standing.intent = planning.remember(standing.intent, evidence)
-        self._observer.rollback_decided(standing.ref, standing.intent, decision)
+        if not standing.told:
+            standing.told = True
+            self._observer.rollback_decided(standing.ref, standing.intent, decision)
         return decision
 
     def _heard(self, done: StepOutcome, waiting: Waiting, standing: Standing) -> None:
@@ -119,11 +122,8 @@ class Passes:
         waiting.tell_news()
 
     def _is_open(self, step: OpenRecord) -> bool:
-        record = self._record(step.record.canary, step.record.name)
+        record = self._world.record(step.record.canary, step.record.name)
         return record is not None and not record.finished
-
-    def _record(self, ref: CanaryRef, name: str) -> Rollback | None:
-        return next((record for record in self._world.records(ref) if record.name == name), None)
 
     # -- after the steps
 
@@ -135,7 +135,7 @@ class Passes:
             self._note(standing, evidence, done)
             self._tell_moved(standing.ref, evidence, done)
         if standing.intent is not None and decision is not None:
-            after = self._record(standing.ref, standing.intent.record_name)
+            after = self._world.record(standing.ref, standing.intent.record_name)
             self._tell_escalation(standing, evidence, decision)
             if decision.reason in ENDINGS and decision.verdict is Verdict.IGNORE:
                 nothing_written = after is None and not outcome.steps
@@ -156,18 +156,18 @@ class Passes:
                     standing.intent = planning.remember(standing.intent, evidence)
             case ZeroRoute() if isinstance(done.error, errors.Refused):
                 standing.write_refused = str(done.error)
-            case AmendRecord(namespace, name) if isinstance(done.error, errors.Missing):
-                self._world.drop_record(namespace, name)
+            case AmendRecord(record) if isinstance(done.error, errors.Missing):
+                self._world.drop_record(record.namespace, record.name)
             case _:
                 pass
 
     def _tell_moved(self, ref: CanaryRef, evidence: Evidence, done: StepOutcome) -> None:
-        name = done.step.name if isinstance(done.step, AmendRecord) else ""
+        name = done.step.record.name if isinstance(done.step, AmendRecord) else ""
         name = done.step.record.name if isinstance(done.step, OpenRecord) else name
         if not name or done.error is not None:
             return
         before = next((record for record in evidence.records if record.name == name), None)
-        after = self._record(ref, name)
+        after = self._world.record(ref, name)
         if after is not None and (before is None or before.phase is not after.phase):
             self._observer.rollback_moved(before, after)
 

@@ -38,6 +38,7 @@ class Standing:
     intent: Intent | None = None
     durable: bool = False
     accepted: bool = False
+    told: bool = False
     zero_since: datetime.datetime | None = None
     was_zero: bool = False
     proof: Proof | None = None
@@ -54,7 +55,7 @@ class Standing:
     def begin(self, intent: Intent, *, durable: bool, accepted: bool) -> None:
         """A rollback begins to stand."""
         self.intent, self.durable, self.accepted = intent, durable, accepted
-        self.zero_since, self.proof, self.was_zero = None, None, False
+        self.zero_since, self.proof, self.was_zero, self.told = None, None, False, False
         self.pushed_back, self.write_refused, self.escalated = 0, "", False
         self.failures = self.conflicts = self.rewrites = 0
 

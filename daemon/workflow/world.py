@@ -105,6 +105,9 @@ class World:
         found = self._records.get(ref, {}).values()
         return tuple(sorted(found, key=lambda record: (record.created_at, record.name)))
 
+    def record(self, ref: CanaryRef, name: str) -> Rollback | None:
+        return self._records.get(ref, {}).get(name)
+
     def all_records(self) -> Iterator[Rollback]:
         return (record for records in tuple(self._records.values()) for record in tuple(records.values()))
 
