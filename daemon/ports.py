@@ -8,12 +8,16 @@ import datetime
 from collections.abc import Sequence
 from typing import Protocol
 
-from daemon.model.canary import AlertPause, Canary, CanaryRef
+from daemon.model.canary import AlertPause, Canary, CanaryRef, Workload
+from daemon.model.cleanup import PausedScaler
 from daemon.model.decision import Decision, Intent, Reason
+from daemon.model.errors import NeighbourError
+from daemon.model.keeping import KeptEvidence
+from daemon.model.notice import Manner, Message
 from daemon.model.outcome import StepOutcome
 from daemon.model.rollback import Amendment, NewRollback, Rollback
 from daemon.model.route import RouteObject, RoutePatch, RouteRef, RouteView, Sides
-from daemon.model.signal import Alert, HookType, MalformedAlert, Source
+from daemon.model.signal import Alert, AlertGroup, HookType, MalformedAlert, Source
 
 
 class Clock(Protocol):
@@ -54,6 +58,46 @@ class Canaries(Protocol):
 
     async def open_gate(self, canary: CanaryRef, fingerprints: Sequence[str]) -> Canary: ...
 
+    async def set_progress_deadline(self, canary: CanaryRef, expected: int | None, seconds: int | None) -> Canary:
+        """None is a field that is not there. Raises Conflict when it is not ``expected`` any more."""
+        ...
+
+
+class Workloads(Protocol):
+    """What runs the pods, and what else scales it."""
+
+    async def scale(self, workload: Workload, replicas: int) -> None:
+        """Raises Conflict when the workload is no longer the one that was seen."""
+        ...
+
+    async def scalers(self, workload: Workload) -> tuple[PausedScaler, ...]:
+        """The autoscalers that could raise the workload now, each with what to put back after pausing it."""
+        ...
+
+    async def pause(self, namespace: str, scaler: PausedScaler) -> None:
+        """Keeps one autoscaler from raising its workload. Idempotent; one that is gone is no error."""
+        ...
+
+    async def restore(self, namespace: str, scaler: PausedScaler) -> None:
+        """Lets it go on as before. Idempotent; one that is gone is no error."""
+        ...
+
+
+class EvidenceRoom(Protocol):
+    """Where what a canary's pods said is kept after they are gone."""
+
+    async def keep(self, canary: Canary, record: Rollback, *, within: float) -> KeptEvidence:
+        """Gathers for at most ``within`` seconds, then writes what it has; the first one kept stays."""
+        ...
+
+
+class FiringAlerts(Protocol):
+    """What fires now, asked for rather than told."""
+
+    async def firing(self) -> AlertGroup:
+        """All alerts that fire, neither silenced nor inhibited."""
+        ...
+
 
 class Ledger(Protocol):
     """The records."""
@@ -62,7 +106,17 @@ class Ledger(Protocol):
         """Creates the record, or returns the one of that name that is there already."""
         ...
 
-    async def amend(self, namespace: str, name: str, amendment: Amendment) -> Rollback: ...
+    async def amend(self, namespace: str, name: str, amendment: Amendment, *, resource_version: str) -> Rollback:
+        """Raises Conflict when the record is no longer the one of that version."""
+        ...
+
+    async def read(self, namespace: str, name: str) -> Rollback | None:
+        """The record as the API server has it now (not as the watch had it); None when it does not exist."""
+        ...
+
+    async def delete(self, record: Rollback) -> None:
+        """Deletes this very record: Conflict when it has changed since it was read."""
+        ...
 
 
 class TrafficProbe(Protocol):
@@ -70,6 +124,29 @@ class TrafficProbe(Protocol):
 
     async def canary_rate(self, canary: Canary) -> float | None:
         """Requests per second that reach the canary; None when there is no data to tell from."""
+        ...
+
+
+class Channel(Protocol):
+    """One way to tell people: a chat, a pager, a machine that listens."""
+
+    @property
+    def manner(self) -> Manner: ...
+
+    @property
+    def closes(self) -> bool:
+        """Whether it wants to hear that a rollback has completed, to close what was opened (INCIDENT only)."""
+        ...
+
+    async def deliver(self, message: Message, reference: str, *, uncertain: bool) -> str:
+        """Says one thing, once; returns the channel's reference to what it keeps for this rollback.
+
+        ``reference`` is what the last delivery returned, empty before the first. ``uncertain`` is set when an
+        earlier try of this very message may have been accepted without our knowing: a channel that can find out,
+        or recognises a repetition by ``story.dedup_key``, must not say it twice.
+
+        Raises Unreachable (try again), Throttled (with the seconds to wait) or Refused (never try again).
+        """
         ...
 
 
@@ -81,8 +158,6 @@ class Observer(Protocol):
     def alert_malformed(self, alert: MalformedAlert) -> None: ...
 
     def group_truncated(self, count: int, group_key: str) -> None: ...
-
-    def heartbeat(self) -> None: ...
 
     def rollback_decided(self, canary: CanaryRef, intent: Intent, decision: Decision) -> None: ...
 
@@ -101,6 +176,26 @@ class Observer(Protocol):
         ...
 
     def gate_answered(self, hook: HookType, canary: CanaryRef, decision: Decision, *, opened: bool) -> None: ...
+
+    def notice_sent(self, canary: CanaryRef, channel: str, key: str, error: NeighbourError | None) -> None:
+        """One message to one channel: taken, or why not."""
+        ...
+
+    def duty_failed(self, canary: CanaryRef, duty: str, error: NeighbourError) -> None:
+        """Something after zero could not be done now; it will be tried again, and nothing else waits for it."""
+        ...
+
+    def record_pruned(self, record: Rollback) -> None:
+        """A record was old enough to be forgotten."""
+        ...
+
+    def pulled(self, count: int, error: NeighbourError | None) -> None:
+        """Alertmanager was asked what fires: so many alerts, or why it did not say."""
+        ...
+
+    def leading_changed(self, what: str, detail: str, *, leading: bool) -> None:
+        """News of the lease."""
+        ...
 
     def pass_failed(self, canary: CanaryRef, error: BaseException) -> None:
         """A pass ended in an error nobody expected; it will be tried again."""

@@ -16,28 +16,34 @@ import pydantic_settings
 import yaml
 
 from daemon.model import errors
+from daemon.model.cleanup import CleanupPolicy
+from daemon.model.notice import Severity
 from daemon.model.rules import Act, AlertRule, Fallback, LabelNames, Matcher
 
 PREFIX = "PULLBACK_"
 
-_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*$")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*$")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_CHANNEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
-def _seconds(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    found = _DURATION.match(value)
+def seconds(text: str) -> float:
+    """``250ms``, ``30s``, ``5m``, ``1h``, ``30d`` or a plain number. Raises ValueError saying what was expected."""
+    found = _DURATION.match(text)
     if found is None:
         try:
-            return float(value)
+            return float(text)
         except ValueError:
-            raise ValueError(f"expected a duration such as 30s, 5m or 250ms, got {value!r}") from None
+            raise ValueError(f"expected a duration such as 30s, 5m or 250ms, got {text!r}") from None
     return float(found[1]) * _UNITS[found[2]]
 
 
+def _seconds(value: Any) -> Any:
+    return seconds(value) if isinstance(value, str) else value
+
+
 Seconds = Annotated[float, pydantic.BeforeValidator(_seconds), pydantic.Field(ge=0, allow_inf_nan=False)]
-"""Seconds, as a number or as ``250ms``, ``30s``, ``5m``, ``1h``."""
+"""Seconds, as a number or as ``250ms``, ``30s``, ``5m``, ``1h``, ``30d``."""
 
 
 class Group(pydantic.BaseModel):
@@ -139,6 +145,8 @@ class Rule(Group):
     """Matchers as in Alertmanager, all of which must match: ``severity="critical"``, ``team=~"a|b"``."""
     act: Act
     """``rollback``, ``pause`` (closes the traffic-increase gate while firing) or ``ignore``."""
+    severity: Severity | None = None
+    """Of the incident that a rollback by this rule opens, P1 to P5; default: ``policy.severity``."""
 
     @pydantic.field_validator("match")
     @classmethod
@@ -156,8 +164,12 @@ class Policy(Group):
         Rule(match=('severity="warning"',), act=Act.PAUSE),
     )
     """First match wins; an alert that matches none is recorded and does nothing."""
+    severity: Severity = Severity.P1
+    """Of incidents whose rule says nothing, and of rollbacks made by hand."""
     watchdog_alertname: str = "Watchdog"
     """The always-firing alert whose arrival shows that the road to us is open; empty: none."""
+    watchdog_late: Annotated[Seconds, pydantic.Field(gt=0)] = 300.0
+    """Silence of the Watchdog that is worth a warning in /readyz; several times its repeat_interval."""
 
 
 class Rollback(Group):
@@ -203,6 +215,104 @@ class Proof(Group):
         return query
 
 
+class Evidence(Group):
+    """What is kept of a canary's pods before they go away."""
+
+    within: Annotated[Seconds, pydantic.Field(gt=0, le=60)] = 15.0
+    """For gathering; what is not read by then is named as missing. Cleanup of our own waits no longer than this."""
+    pods: int = pydantic.Field(default=5, ge=1, le=50)
+    """Unready and restarted ones first."""
+    log_lines: int = pydantic.Field(default=200, ge=0, le=10_000)
+    """Last lines of each container, and of its previous life."""
+    log_bytes: int = pydantic.Field(default=32 * 1024, ge=1024, le=256 * 1024)
+    """Of each container."""
+    redact: tuple[str, ...] = ()
+    """Regular expressions besides the built-in ones for tokens, passwords and keys. A group called ``secret`` is
+    replaced alone."""
+
+
+class Cleanup(Group):
+    """What becomes of the canary's pods once its traffic is gone."""
+
+    policy: CleanupPolicy = CleanupPolicy.SCALE_TO_ZERO
+    """``scale-to-zero`` (by the controller where there is one), or ``keep``."""
+    nudge: bool = False
+    """While canary pods are not ready Flagger does not ask its rollback hook, for up to progressDeadlineSeconds. Then
+    set that to 1 s on the Canary until it says Failed, and put it back. A revision pushed in that moment fails too."""
+    nudge_after: Annotated[Seconds, pydantic.Field(gt=0)] = 15.0
+    """From the routes at 0."""
+    grace: Annotated[Seconds, pydantic.Field(gt=0)] = 60.0
+    """How long pods must have been up behind Flagger's back, after Failed, before they are taken down again."""
+
+
+class Notices(Group):
+    """Who is told."""
+
+    channels: dict[str, dict[str, Any]] = pydantic.Field(default={"events": {"kind": "kubernetes-events"}})
+    """By a name of your own: ``kind`` (slack, pagerduty, opsgenie, webhook, kubernetes-events) and its options."""
+    dashboard_url: str = ""
+    """Linked from every notice; ``$namespace``, ``$canary`` and ``$revision`` are filled in."""
+
+    @pydantic.field_validator("channels")
+    @classmethod
+    def _named(cls, channels: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name in channels:
+            if not _CHANNEL.fullmatch(name):
+                raise ValueError(f"{name!r}: expected a name of lower case letters, digits and dashes, 40 at most")
+        return channels
+
+
+class Records(Group):
+    """How long Rollback records are kept; never while unfinished, and the newest of each canary always."""
+
+    keep_for: Annotated[Seconds, pydantic.Field(ge=3600)] = 30 * 86400.0
+    keep: int = pydantic.Field(default=50, ge=1)
+    """Per canary."""
+    prune_every: Annotated[Seconds, pydantic.Field(gt=0)] = 300.0
+
+
+class Lease(Group):
+    """By which one of several replicas proves, keeps evidence, cleans up, tells and prunes."""
+
+    namespace: str = ""
+    """Default: the pod's own, else ``default``."""
+    name: str = pydantic.Field(default="pullback", min_length=1)
+    duration: Annotated[Seconds, pydantic.Field(ge=1)] = 15.0
+    """How long others wait for a leader that no longer renews."""
+    renew_deadline: Annotated[Seconds, pydantic.Field(gt=0)] = 10.0
+    """How long a renewal is good for; less than ``duration``: the rest is for running work to end."""
+    retry: Annotated[Seconds, pydantic.Field(gt=0)] = 2.0
+
+    @pydantic.model_validator(mode="after")
+    def _ordered(self) -> "Lease":
+        if not self.duration > self.renew_deadline > self.retry:
+            raise ValueError("expected duration > renew_deadline > retry")
+        return self
+
+
+class Pull(Group):
+    """The backstop for webhooks that never came: Alertmanager is asked what fires."""
+
+    alertmanager_urls: tuple[str, ...] = ()
+    """Every peer; empty: nobody is asked."""
+    every: Annotated[Seconds, pydantic.Field(ge=1)] = 30.0
+    receiver: str = ""
+    """Regular expression: only alerts that are routed to such a receiver; empty: all."""
+    bearer_token_file: pathlib.Path | None = None
+    username: str = "pullback"
+    password_file: pathlib.Path | None = None
+    """For basic auth."""
+    timeout: Annotated[Seconds, pydantic.Field(gt=0)] = 5.0
+
+    @pydantic.field_validator("alertmanager_urls")
+    @classmethod
+    def _reachable(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            if not re.match(r"https?://[^/\s]+", url):
+                raise ValueError(f"{url!r}: expected http://HOST:PORT or https://HOST:PORT, with a path prefix if any")
+        return urls
+
+
 class Log(Group):
     """Log lines, on standard error."""
 
@@ -232,6 +342,12 @@ class Settings(pydantic_settings.BaseSettings):
     policy: Policy = Policy()
     rollback: Rollback = Rollback()
     proof: Proof = Proof()
+    evidence: Evidence = Evidence()
+    cleanup: Cleanup = Cleanup()
+    notices: Notices = Notices()
+    records: Records = Records()
+    lease: Lease = Lease()
+    pull: Pull = Pull()
     log: Log = Log()
     lifecycle: Lifecycle = Lifecycle()
 
@@ -250,7 +366,10 @@ class Settings(pydantic_settings.BaseSettings):
     @property
     def rules(self) -> tuple[AlertRule, ...]:
         return tuple(
-            AlertRule(tuple(Matcher.parse(text) for text in rule.match), rule.act) for rule in self.policy.rules
+            AlertRule(
+                tuple(Matcher.parse(text) for text in rule.match), rule.act, rule.severity or self.policy.severity
+            )
+            for rule in self.policy.rules
         )
 
     @property

@@ -11,6 +11,7 @@ from daemon.adapters import times
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import CANARIES
 from daemon.model.canary import AlertPause, Canary, CanaryPhase, CanaryRef
+from daemon.model.route import PatchOperation
 
 PAUSED = "pullback.dev/paused"
 PAUSED_BY = "paused-by.pullback.dev/"
@@ -48,7 +49,12 @@ def read_canary(document: Mapping[str, Any]) -> Canary:
         paused=str(annotations.get(PAUSED, "")).lower() == "true",
         alert_pauses=tuple(_pauses(annotations)),
         resource_version=str(metadata.get("resourceVersion", "")),
+        progress_deadline=_whole(spec.get("progressDeadlineSeconds")),
     )
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _pauses(annotations: Mapping[str, str]) -> list[AlertPause]:
@@ -76,6 +82,15 @@ class FlaggerCanaries:
 
     async def open_gate(self, canary: CanaryRef, fingerprints: Sequence[str]) -> Canary:
         return await self._annotate(canary, {_key(fingerprint): None for fingerprint in fingerprints})
+
+    async def set_progress_deadline(self, canary: CanaryRef, expected: int | None, seconds: int | None) -> Canary:
+        path = "/spec/progressDeadlineSeconds"
+        operations = [PatchOperation("test", path, expected)]
+        if seconds is None:
+            operations.append(PatchOperation("remove", path))
+        else:
+            operations.append(PatchOperation("add", path, seconds))
+        return read_canary(await self._client.patch(CANARIES, canary.namespace, canary.name, operations))
 
     async def _annotate(self, canary: CanaryRef, annotations: Mapping[str, str | None]) -> Canary:
         body = {"metadata": {"annotations": dict(annotations)}}

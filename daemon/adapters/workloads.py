@@ -1,5 +1,7 @@
-"""Deployments, cut down to what correlation and proof need: a cluster has thousands, and we watch them all."""
+"""Deployments, cut down to what correlation, proof and cleanup need: a cluster has thousands, and we watch them all."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,4 +24,11 @@ def read_workload(document: Mapping[str, Any]) -> Workload:
         replicas=1 if replicas is None else int(replicas),
         ready_replicas=int(status.get("readyReplicas") or 0),
         generation=int(metadata.get("generation") or 0),
+        template=_hash(template),
+        resource_version=str(metadata.get("resourceVersion", "")),
     )
+
+
+def _hash(template: Mapping[str, Any]) -> str:
+    written = json.dumps(template, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(written.encode()).hexdigest()[:16]

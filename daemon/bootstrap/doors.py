@@ -2,9 +2,10 @@
 
 import ssl
 
+from daemon.adapters import evidence, notify
 from daemon.adapters.credentials import Credentials
 from daemon.model import errors
-from daemon.settings import Door, Tls
+from daemon.settings import Door, Settings, Tls
 
 
 def door(name: str, configured: Door, *, optional: bool = False) -> Credentials:
@@ -37,3 +38,10 @@ def tls_context(tls: Tls) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError) as error:
         raise errors.ConfigurationError(f"web.tls: {error}") from error
     return context
+
+
+def check_aftermath(settings: Settings) -> None:
+    """Raises ConfigurationError for a channel that cannot be built (its kind, an option, a secret file), and for a
+    pattern of ``evidence.redact`` that cannot be used."""
+    notify.check(settings.notices.channels)
+    evidence.compiled(settings.evidence.redact)

@@ -3,16 +3,17 @@
 import asyncio
 import contextlib
 import importlib.metadata
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import aiohttp
 
 from daemon import ports
-from daemon.adapters import break_glass, flagger, ledger, prometheus
+from daemon.adapters import break_glass, flagger, ledger, notify, prometheus
 from daemon.adapters.kubernetes import reflector
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import CANARIES, ROLLBACKS, Resource
 from daemon.adapters.kubernetes.watches import Watches
+from daemon.bootstrap import backstop, leading
 from daemon.bootstrap.doors import door, tls_context
 from daemon.bootstrap.seeing import Sight, Surroundings, open_eyes, receivers
 from daemon.lifecycle import Lifecycle
@@ -34,6 +35,7 @@ from daemon.workflow.noticing import Noticing
 from daemon.workflow.proving import Prover
 from daemon.workflow.rollback import Passes
 from daemon.workflow.showing import Showing
+from daemon.workflow.watchdog import Watchdog
 
 
 async def run(settings: Settings, surroundings: Surroundings | None = None) -> int:
@@ -72,7 +74,7 @@ async def _start(
     logs: Logs,
     stack: contextlib.AsyncExitStack,
 ) -> Server:
-    alertmanager = door("alertmanager", settings.web.alertmanager)
+    senders = door("alertmanager", settings.web.alertmanager)
     hooks = door("flagger", settings.web.flagger)
     console = door("console", settings.web.console, optional=True)
     tls = tls_context(settings.web.tls)
@@ -82,12 +84,24 @@ async def _start(
         timeout=settings.kubernetes.timeout,
     )
     await stack.enter_async_context(client)
-    session = await stack.enter_async_context(aiohttp.ClientSession())
+    session = aiohttp.ClientSession(trust_env=True, cookie_jar=aiohttp.DummyCookieJar())
+    await stack.enter_async_context(session)
     sight = open_eyes(settings, client, surroundings)
     metrics = Metrics(clock=surroundings.clock, version=version())
     observer = audience.gather(metrics, logs)
-    mailboxes, prover = _workflow(settings, surroundings, sight, client, session, observer)
-    noticing = Noticing(world=sight.world, standings=sight.standings, gatherer=sight.gatherer, nudge=mailboxes.nudge)
+    channels = notify.build(
+        settings.notices.channels, notify.Surroundings(session=session, client=client, clock=surroundings.clock)
+    )
+    aftermath = leading.after_zero(settings, surroundings, sight, client, channels, observer)
+    elector = leading.elector(settings, surroundings, client, aftermath, observer)
+    mailboxes, prover = _workflow(settings, surroundings, sight, client, session, observer, lambda: elector.leading)
+    noticing = Noticing(
+        world=sight.world,
+        standings=sight.standings,
+        gatherer=sight.gatherer,
+        nudge=mailboxes.nudge,
+        aftermath=aftermath.touched,
+    )
     watches = _watches(settings, surroundings, sight, client, logs, noticing)
     gates = Gates(
         world=sight.world,
@@ -99,29 +113,34 @@ async def _start(
         clock_tolerance=settings.correlation.clock_tolerance,
     )
     showing = Showing(world=sight.world, standings=sight.standings, gatherer=sight.gatherer, gates=gates)
+    watchdog = Watchdog(expected=bool(settings.policy.watchdog_alertname), late=settings.policy.watchdog_late)
     intake = Intake(
         world=sight.world,
         mailboxes=mailboxes,
         observer=observer,
         rules=settings.rules,
         watchdog=settings.policy.watchdog_alertname,
+        heartbeat=watchdog.heard,
+        truncated=lambda: pulling.hurry() if pulling else None,
         answer_within=settings.web.answer_within,
         ready=lambda: "" if watches.whole else f"starting: {watches.problem()}",
         fresh=lambda: watches.fresh(CANARIES.kind),
     )
-    metrics.show(_seen(sight, showing, watches))
+    pulling = backstop.pulling(settings, surroundings, session, intake, watches, observer)
+    metrics.show(_seen(sight, showing, watches, watchdog, tuple(channels)))
     server = Server(
         Rooms(
             take=intake.take,
             answer=gates.answer,
             now=surroundings.clock.now,
-            alertmanager=alertmanager,
+            alertmanager=senders,
             flagger=hooks,
             console=console,
             canaries=showing.canaries,
             rollbacks=showing.rollbacks,
             alive=lifecycle.alive,
             ready=watches.problem,
+            warn=lambda: leading.warnings(watchdog, elector),
             render_metrics=metrics.render,
             observe_request=metrics.observe_request,
             refused=logs.request_refused,
@@ -143,6 +162,9 @@ async def _start(
     lifecycle.on_stop("mailboxes", lambda: mailboxes.drain(settings.lifecycle.drain))
     lifecycle.on_stop("turning away", lambda: _turn_away(server, settings.lifecycle.linger))
     lifecycle.actor("watches", watches.run())
+    lifecycle.actor("elector", leading.once_whole(watches, elector.run()))
+    if pulling is not None:
+        lifecycle.actor("pulling", pulling.run())
     return server
 
 
@@ -153,6 +175,7 @@ def _workflow(
     client: KubernetesClient,
     session: aiohttp.ClientSession,
     observer: ports.Observer,
+    leads: Callable[[], bool],
 ) -> tuple[Mailboxes, Prover]:
     judge = Judge(
         gatherer=sight.gatherer,
@@ -196,6 +219,7 @@ def _workflow(
         probe=_probe(settings, session),
         clock=surroundings.clock,
         nudge=mailboxes.nudge,
+        leading=leads,
         pace=proving.Pace(settings.proof.window, settings.proof.read_back, settings.proof.read_back_after),
     )
     return mailboxes, prover
@@ -245,13 +269,15 @@ def _watches(
     return watches
 
 
-def _seen(sight: Sight, showing: Showing, watches: Watches) -> Seen:
+def _seen(sight: Sight, showing: Showing, watches: Watches, watchdog: Watchdog, channels: Sequence[str]) -> Seen:
     return Seen(
         canaries=lambda: (
             CanarySeen(canary.ref, canary.phase, showing.weight(canary)) for canary in sight.world.canaries()
         ),
         in_progress=lambda: len(sight.standings.in_force()),
         watch_ages=watches.ages,
+        watchdog_age=watchdog.age,
+        undelivered=lambda: showing.undelivered(channels),
     )
 
 

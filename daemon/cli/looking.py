@@ -14,6 +14,7 @@ from daemon.cli import printing
 from daemon.model import errors
 from daemon.model.canary import CanaryRef
 from daemon.model.decision import Decision, Reason, Verdict
+from daemon.model.history import Filter
 from daemon.model.rules import AlertRule, first_match
 from daemon.model.signal import Alert, AlertGroup, MalformedAlert
 from daemon.policy import deciding
@@ -61,7 +62,7 @@ def status(settings: Settings, output: str) -> int:
             if not record.finished:
                 sight.gatherer.gather(record.canary, sight.standings.of(record.canary))
         showing = _showing(sight)
-        return {"canaries": showing.canaries(), "rollbacks": showing.rollbacks()}
+        return {"canaries": showing.canaries(), "rollbacks": showing.rollbacks(Filter())}
 
     document = asyncio.run(run())
     for canary in document["canaries"]:
@@ -78,7 +79,46 @@ def status(settings: Settings, output: str) -> int:
          "TO-ZERO": "secondsToZero", "TO-PROOF": "secondsToProof", "HOLDS": "holds", "MESSAGE": "message"},
         empty="no rollbacks",
     )  # fmt: skip
-    printing.show(document, output, table=f"{canaries}\n\n{rollbacks}")
+    untold = [
+        notice | {"rollback": f"{one['namespace']}/{one['name']}", "what": ", ".join(notice["due"] + notice["refused"])}
+        for one in document["rollbacks"] for notice in one["notices"] if notice["due"] or notice["refused"]
+    ]  # fmt: skip
+    notices = printing.table(
+        untold,
+        {"ROLLBACK": "rollback", "CHANNEL": "channel", "UNDELIVERED": "what", "TRIES": "attempts",
+         "REFUSED": "refusedAt", "PROBLEM": "problem"},
+        empty="every notice is delivered",
+    )  # fmt: skip
+    printing.show(document, output, table=f"{canaries}\n\n{rollbacks}\n\n{notices}")
+    return 0
+
+
+def history(settings: Settings, wanted: Filter, output: str) -> int:
+    """Rollbacks, newest first."""
+
+    async def run() -> list[dict[str, Any]]:
+        async with connected(settings) as client:
+            sight = await look(settings, client)
+        return _showing(sight).rollbacks(wanted)
+
+    document = asyncio.run(run())
+    rows = [
+        one | {
+            "canary": f"{one['namespace']}/{one['canary']}",
+            "received": one["received"][:19].replace("T", " "),
+            "cleaned": one["cleanup"]["state"] if one["cleanup"] else None,
+            "kept": one["evidence"]["configMap"] if one["evidence"] else None,
+        }
+        for one in document
+    ]  # fmt: skip
+    text = printing.table(
+        rows,
+        {"RECEIVED (UTC)": "received", "CANARY": "canary", "REVISION": "revision", "REASON": "reason",
+         "ASKED BY": "requestedBy", "PHASE": "phase", "TO-ZERO": "secondsToZero", "TO-PROOF": "secondsToProof",
+         "HOLDS": "holds", "CLEANUP": "cleaned", "EVIDENCE": "kept"},
+        empty="no rollbacks",
+    )  # fmt: skip
+    printing.show({"rollbacks": document}, output, table=text)
     return 0
 
 

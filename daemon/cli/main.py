@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import datetime
 import os
 import pathlib
 import sys
@@ -12,6 +13,8 @@ from daemon import bootstrap, settings
 from daemon.cli import asking, looking
 from daemon.model import errors
 from daemon.model.canary import CanaryRef
+from daemon.model.history import Filter
+from daemon.model.rollback import RollbackPhase, Trigger
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -50,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     _demo(commands)
     _status(commands)
     _rollback(commands)
+    _history(commands)
     _explain(commands)
     _plan(commands)
     _check_config(commands)
@@ -149,6 +153,44 @@ def _rollback(commands: Commands) -> None:
     )
 
 
+def _history(commands: Commands) -> None:
+    parser = commands.add_parser("history", help="past rollbacks, newest first")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="name of the canary; default: all")
+    parser.add_argument("-n", "--namespace", help="default: all")
+    parser.add_argument("--since", type=_ago, metavar="AGO", help="received so long ago at most: 90m, 12h, 7d")
+    parser.add_argument("--phase", choices=[one.value for one in RollbackPhase])
+    parser.add_argument("--trigger", choices=[one.value for one in Trigger])
+    parser.add_argument("--limit", type=_count, default=50, metavar="NUMBER", help="default: 50")
+    _reaching(parser)
+
+    def run(options: argparse.Namespace) -> int:
+        wanted = Filter(
+            namespace=options.namespace,
+            canary=options.name,
+            phase=RollbackPhase(options.phase) if options.phase else None,
+            trigger=Trigger(options.trigger) if options.trigger else None,
+            since=options.since,
+            limit=options.limit,
+        )
+        return looking.history(_loaded(options), wanted, options.output)
+
+    parser.set_defaults(run=run)
+
+
+def _ago(text: str) -> datetime.datetime:
+    try:
+        seconds = settings.seconds(text)
+        return bootstrap.Surroundings().clock.now() - datetime.timedelta(seconds=seconds)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"expected a duration such as 90m, 12h or 7d, got {text!r}") from None
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"expected a number from 1, got {text!r}")
+    return int(text)
+
+
 def _explain(commands: Commands) -> None:
     parser = commands.add_parser("explain", help="what a webhook would do, and why; changes nothing")
     parser.add_argument(
@@ -178,6 +220,7 @@ def _check_config(commands: Commands) -> None:
         bootstrap.door("flagger", loaded.web.flagger)
         bootstrap.door("console", loaded.web.console, optional=True)
         bootstrap.tls_context(loaded.web.tls)
+        bootstrap.check_aftermath(loaded)
         print(f"{path or 'built-in defaults'}: ok, {len(loaded.policy.rules)} alert rules")
         return DONE
 

@@ -9,6 +9,7 @@ import structlog
 
 from daemon.model.canary import CanaryRef
 from daemon.model.decision import Decision, Intent, Reason, Verdict
+from daemon.model.errors import NeighbourError
 from daemon.model.outcome import StepOutcome
 from daemon.model.plan import AmendRecord, CloseGate, OpenGate, OpenRecord, ZeroRoute
 from daemon.model.rollback import Rollback
@@ -47,7 +48,10 @@ class Logs:
         self.log: Any = structlog.get_logger("pullback")
 
     def signal_judged(self, source: Source, decision: Decision, canary: CanaryRef | None, alert: Alert) -> None:
-        speak = self.log.debug if decision.verdict is Verdict.IGNORE and _expected(decision.reason) else self.log.info
+        quiet = decision.verdict is Verdict.IGNORE and (source is Source.PULL or _expected(decision.reason))
+        # Asked for again and again, an alert is answered the same again and again.
+        quiet = quiet or (source is Source.PULL and decision.reason is Reason.ALREADY_ROLLING_BACK)
+        speak = self.log.debug if quiet else self.log.info
         speak(
             "signal.judged", source=source.value, verdict=decision.verdict.value, reason=decision.reason.value,
             detail=decision.detail, canary=None if canary is None else str(canary), alertname=alert.name,
@@ -62,9 +66,6 @@ class Logs:
             "signal.truncated", alerts_cut_off=count, group_key=group_key,
             hint="set max_alerts: 0 on the receiver; what was cut off is unknown here",
         )  # fmt: skip
-
-    def heartbeat(self) -> None:
-        self.log.debug("watchdog.heard")
 
     def rollback_decided(self, canary: CanaryRef, intent: Intent, decision: Decision) -> None:
         self.log.warning(
@@ -113,6 +114,33 @@ class Logs:
             reason=decision.reason.value, detail=decision.detail,
         )  # fmt: skip
 
+    def notice_sent(self, canary: CanaryRef, channel: str, key: str, error: NeighbourError | None) -> None:
+        if error is None:
+            self.log.info("notice.sent", canary=str(canary), channel=channel, key=key)
+        else:
+            self.log.warning(
+                "notice.failed", canary=str(canary), channel=channel, key=key,
+                error=type(error).__name__, problem=str(error),
+            )  # fmt: skip
+
+    def duty_failed(self, canary: CanaryRef, duty: str, error: NeighbourError) -> None:
+        self.log.warning(
+            "duty.failed", canary=str(canary), duty=duty, error=type(error).__name__, problem=str(error)
+        )  # fmt: skip
+
+    def record_pruned(self, record: Rollback) -> None:
+        self.log.info("record.pruned", canary=str(record.canary), record=record.name)
+
+    def pulled(self, count: int, error: NeighbourError | None) -> None:
+        if error is None:
+            self.log.debug("alerts.pulled", count=count)
+        else:
+            self.log.warning("alerts.not_pulled", error=type(error).__name__, problem=str(error))
+
+    def leading_changed(self, what: str, detail: str, *, leading: bool) -> None:
+        speak = self.log.info if what in {"acquired", "released", "takeover"} else self.log.warning
+        speak("lease." + what, detail=detail, leading=leading)
+
     def pass_failed(self, canary: CanaryRef, error: BaseException) -> None:
         self.log.error("pass.failed", canary=str(canary), exc_info=error)
 
@@ -136,8 +164,9 @@ def _describe(outcome: StepOutcome) -> tuple[str, str]:
             return "zero-route", str(patch.route)
         case OpenRecord(record):
             return "open-record", f"{record.namespace}/{record.name}"
-        case AmendRecord(namespace, name, amendment):
-            return "amend-record", f"{namespace}/{name} {amendment.phase.value if amendment.phase else ''}".strip()
+        case AmendRecord(record, amendment):
+            phase = amendment.phase.value if amendment.phase else ""
+            return "amend-record", f"{record.namespace}/{record.name} {phase}".strip()
         case CloseGate(canary):
             return "close-gate", str(canary)
         case OpenGate(canary):

@@ -4,7 +4,7 @@ Label values come from enums only, plus ``namespace`` and ``canary`` where the h
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from daemon import ports
 from daemon.model.canary import CanaryPhase, CanaryRef
 from daemon.model.decision import Decision, Intent, Reason, Verdict
+from daemon.model.errors import NeighbourError, Refused
 from daemon.model.outcome import StepOutcome
 from daemon.model.rollback import Rollback, RollbackPhase, Trigger
 from daemon.model.route import RouteView
@@ -47,6 +48,9 @@ class Seen:
     canaries: Callable[[], Iterable[CanarySeen]]
     in_progress: Callable[[], int]
     watch_ages: Callable[[], Iterable[tuple[str, float]]]
+    watchdog_age: Callable[[], float | None]
+    undelivered: Callable[[], Mapping[str, int]]
+    """Rollbacks that a channel has not been told all about, by channel."""
 
 
 class Metrics:
@@ -100,16 +104,31 @@ class Metrics:
             registry=registry,
         )
         Gauge("pullback_build_info", "The version, as a label.", ["version"], registry=registry).labels(version).set(1)
-        self._heartbeat: float | None = None
+        self._catalogue_after_zero()
         for until in ("zeroed", "proved", "completed"):
             self._seconds.labels(until)
         for trigger in Trigger:
             for outcome in (RollbackPhase.COMPLETED, RollbackPhase.FAILED, RollbackPhase.ESCALATED):
                 self._rollbacks.labels(trigger.value, outcome.value)
 
+    def _catalogue_after_zero(self) -> None:
+        registry = self.registry
+        self._notices = Counter(
+            "pullback_notices", "Messages to channels.", ["channel", "outcome"], registry=registry
+        )
+        self._duties = Counter(
+            "pullback_duty_failures", "What had to be done after zero and could not be done at once.", ["duty"],
+            registry=registry,
+        )  # fmt: skip
+        self._pruned = Counter("pullback_records_pruned", "Records forgotten by age or number.", registry=registry)
+        self._pulls = Counter(
+            "pullback_pulls", "Questions to Alertmanager what fires.", ["outcome"], registry=registry
+        )
+        self._leader = Gauge("pullback_leader", "1 while this replica leads.", registry=registry)
+
     def show(self, seen: Seen) -> None:
         """Registers the gauges that are read from the world at each scrape."""
-        self.registry.register(_World(seen, self._heartbeat_age))
+        self.registry.register(_World(seen))
 
     def render(self) -> bytes:
         return generate_latest(self.registry)
@@ -117,9 +136,6 @@ class Metrics:
     def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
         known = method if method in _METHODS else "other"
         self._requests.labels(route, known, str(status)).observe(seconds)
-
-    def _heartbeat_age(self) -> float | None:
-        return None if self._heartbeat is None else self._clock.now().timestamp() - self._heartbeat
 
     # -- ports.Observer
 
@@ -134,9 +150,6 @@ class Metrics:
     def group_truncated(self, count: int, group_key: str) -> None:
         self._truncated.inc(count)
         self._signals.labels(Source.ALERTMANAGER.value, Verdict.IGNORE.value, Reason.TRUNCATED.value).inc()
-
-    def heartbeat(self) -> None:
-        self._heartbeat = self._clock.now().timestamp()
 
     def rollback_decided(self, canary: CanaryRef, intent: Intent, decision: Decision) -> None:
         if intent.trigger is not Trigger.ALERT:
@@ -174,6 +187,24 @@ class Metrics:
     def gate_answered(self, hook: HookType, canary: CanaryRef, decision: Decision, *, opened: bool) -> None:
         self._gates.labels(hook.value, "200" if opened else "403").inc()
 
+    def notice_sent(self, canary: CanaryRef, channel: str, key: str, error: NeighbourError | None) -> None:
+        outcome = "delivered"
+        if error is not None:
+            outcome = "refused" if isinstance(error, Refused) else "failed"
+        self._notices.labels(channel, outcome).inc()
+
+    def duty_failed(self, canary: CanaryRef, duty: str, error: NeighbourError) -> None:
+        self._duties.labels(duty.partition(" ")[0]).inc()
+
+    def record_pruned(self, record: Rollback) -> None:
+        self._pruned.inc()
+
+    def pulled(self, count: int, error: NeighbourError | None) -> None:
+        self._pulls.labels("answered" if error is None else "failed").inc()
+
+    def leading_changed(self, what: str, detail: str, *, leading: bool) -> None:
+        self._leader.set(leading)
+
     def pass_failed(self, canary: CanaryRef, error: BaseException) -> None:
         self._failures.inc()
 
@@ -181,9 +212,8 @@ class Metrics:
 class _World(Collector):
     """Gauges read at the moment of the scrape, so that what is gone leaves no stale series."""
 
-    def __init__(self, seen: Seen, heartbeat_age: Callable[[], float | None]) -> None:
+    def __init__(self, seen: Seen) -> None:
         self._seen = seen
-        self._heartbeat_age = heartbeat_age
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         return ()
@@ -209,10 +239,18 @@ class _World(Collector):
         yield GaugeMetricFamily(
             "pullback_rollbacks_in_progress", "Rollbacks that stand now.", value=self._seen.in_progress()
         )
-        heartbeat = self._heartbeat_age()
-        if heartbeat is not None:
+        untold = GaugeMetricFamily(
+            "pullback_notices_undelivered",
+            "Rollbacks that a channel has not been told all about.",
+            labels=["channel"],
+        )
+        for channel, count in self._seen.undelivered().items():
+            untold.add_metric([channel], count)
+        yield untold
+        silence = self._seen.watchdog_age()
+        if silence is not None:
             yield GaugeMetricFamily(
                 "pullback_watchdog_age_seconds",
-                "Seconds since Alertmanager's Watchdog alert last came.",
-                value=heartbeat,
+                "Seconds since Alertmanager's Watchdog alert last came here (since the start, until it has).",
+                value=silence,
             )

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from daemon.model.decision import Decision
+from daemon.model.history import Filter
 from daemon.model.signal import AlertGroup, Hook
 
 
@@ -68,11 +69,13 @@ class Rooms:
     flagger: Guard
     console: Guard
     canaries: Callable[[], list[dict[str, Any]]]
-    rollbacks: Callable[[], list[dict[str, Any]]]
+    rollbacks: Callable[[Filter], list[dict[str, Any]]]
     alive: Callable[[], str]
     """Empty when the loops are alive, else what is not."""
     ready: Callable[[], str]
     """Empty when the watches are fresh, else what is missing."""
+    warn: Callable[[], str]
+    """Empty, or what people should know of a daemon that is ready all the same."""
     render_metrics: Callable[[], bytes]
     observe_request: Callable[[str, str, int, float], None]
     """Route, method, status, seconds."""

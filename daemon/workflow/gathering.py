@@ -122,6 +122,7 @@ class Gatherer:
             checksum=record.checksum,
             weights=record.weights,
             originals=record.originals,
+            severity=record.severity,
         )
 
     def _note_zero(self, standing: Standing, now: datetime.datetime, *, at_zero: bool) -> None:

@@ -53,7 +53,8 @@ class Intake:
     ``ready`` says whether the world has been seen whole; before that nothing can be judged, and everything is
     to be sent again. ``fresh`` says whether what is known of canaries is recent: where it is not, "there is no
     such canary" is no answer (law 8). ``answer_within`` (seconds) is how long an answer may take: Alertmanager waits
-    without a limit of its own and meanwhile holds back the rest of the group.
+    without a limit of its own and meanwhile holds back the rest of the group. ``heartbeat`` hears of every Watchdog,
+    ``truncated`` of every webhook that some alerts were cut off.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class Intake:
         observer: ports.Observer,
         rules: tuple[AlertRule, ...],
         watchdog: str,
+        heartbeat: Callable[[], None],
+        truncated: Callable[[], None],
         answer_within: float,
         ready: Callable[[], str],
         fresh: Callable[[], bool],
@@ -73,15 +76,21 @@ class Intake:
         self._observer = observer
         self._rules = rules
         self._watchdog = watchdog
+        self._heartbeat = heartbeat
+        self._truncated = truncated
         self._answer_within = answer_within
         self._ready = ready
         self._fresh = fresh
 
-    async def take(self, group: AlertGroup, received_at: datetime.datetime) -> GroupAnswer:
+    async def take(
+        self, group: AlertGroup, received_at: datetime.datetime, source: Source = Source.ALERTMANAGER
+    ) -> GroupAnswer:
         """One webhook. Alerts are judged one by one: a firing group may hold resolved ones."""
         if group.truncated:
             self._observer.group_truncated(group.truncated, group.group_key)
-        begun = [self._begin(alert, received_at) for alert in group.alerts]
+            if source is Source.ALERTMANAGER:
+                self._truncated()
+        begun = [self._begin(alert, received_at, source) for alert in group.alerts]
         waiting = {letter.answer for _, _, letter in begun if letter is not None}
         if waiting:
             await asyncio.wait(waiting, timeout=self._answer_within)
@@ -94,39 +103,40 @@ class Intake:
         return dataclasses.replace(answer, decision=Decision(Verdict.IGNORE, Reason.CANNOT_KNOW, why), retry=True)
 
     def _begin(
-        self, alert: Alert | MalformedAlert, received_at: datetime.datetime
+        self, alert: Alert | MalformedAlert, received_at: datetime.datetime, source: Source
     ) -> tuple[Alert | MalformedAlert, Answer | None, Letter | None]:
         if isinstance(alert, MalformedAlert):
             self._observer.alert_malformed(alert)
             malformed = Decision(Verdict.IGNORE, Reason.MALFORMED, alert.problem)
             return alert, Answer(alert.fingerprint, malformed), None
         if self._watchdog and alert.name == self._watchdog:
-            self._observer.heartbeat()
-            return alert, self._ignored(alert, Reason.HEARTBEAT, "the road to us is open"), None
+            if source is Source.ALERTMANAGER:  # to find it by asking shows nothing of the road to us
+                self._heartbeat()
+            return alert, self._ignored(alert, source, Reason.HEARTBEAT, "the road to us is open"), None
         rule = first_match(self._rules, alert.labels)
         if rule is None:
-            return alert, self._ignored(alert, Reason.NO_RULE_MATCHES, "no rule of policy.rules matches"), None
+            return alert, self._ignored(alert, source, Reason.NO_RULE_MATCHES, "no rule of policy.rules matches"), None
         unready = self._ready()
         if unready:
             return alert, _again(alert, unready), None
         match = self._world.correlate(alert.labels)
         if match.ref is None:
-            return alert, self._ignored(alert, match.reason or Reason.UNMATCHED, match.detail), None
-        return self._post(alert, rule, match.ref, received_at)
+            return alert, self._ignored(alert, source, match.reason or Reason.UNMATCHED, match.detail), None
+        return self._post(alert, rule, match.ref, received_at, source)
 
     def _post(
-        self, alert: Alert, rule: AlertRule, ref: CanaryRef, received_at: datetime.datetime
+        self, alert: Alert, rule: AlertRule, ref: CanaryRef, received_at: datetime.datetime, source: Source
     ) -> tuple[Alert, Answer | None, Letter | None]:
-        letter = Letter(alert, rule, ref, received_at, asyncio.get_running_loop().create_future())
+        letter = Letter(alert, rule, ref, received_at, asyncio.get_running_loop().create_future(), source)
         try:
             self._mailboxes.post(ref, letter)
         except errors.NotDurable as full:
             return alert, _again(alert, str(full), ref), None
         return alert, None, letter
 
-    def _ignored(self, alert: Alert, reason: Reason, detail: str) -> Answer:
+    def _ignored(self, alert: Alert, source: Source, reason: Reason, detail: str) -> Answer:
         decision = Decision(Verdict.IGNORE, reason, detail)
-        self._observer.signal_judged(Source.ALERTMANAGER, decision, None, alert)
+        self._observer.signal_judged(source, decision, None, alert)
         return Answer(alert.fingerprint, decision)
 
 

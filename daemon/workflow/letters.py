@@ -33,6 +33,7 @@ class Letter:
     canary: CanaryRef
     received_at: datetime.datetime
     answer: "asyncio.Future[Decision]"
+    source: Source = Source.ALERTMANAGER
 
     def reply(self, decision: Decision) -> None:
         if not self.answer.done():
@@ -111,7 +112,7 @@ class Judge:
                 standing.remember_resolved(letter.alert.key)
             waiting.news.append(
                 functools.partial(
-                    self._observer.signal_judged, Source.ALERTMANAGER, decision, standing.ref, letter.alert
+                    self._observer.signal_judged, letter.source, decision, standing.ref, letter.alert
                 )
             )
             match decision.verdict:
@@ -148,6 +149,7 @@ class Judge:
             decided_at=self._clock.now(),
             record_name=self._gatherer.next_name(canary),
             checksum=standing.checksums.get(canary.revision, ""),
+            severity=letter.rule.severity,
         )
         intent = planning.remember(intent, evidence)
         standing.begin(intent, durable=False, accepted=True)

@@ -12,12 +12,20 @@ class Noticing:
     """Nudges mailboxes. Until the world has been seen whole it only waits: half a world is not evidence (law 8)."""
 
     def __init__(
-        self, *, world: World, standings: Standings, gatherer: Gatherer, nudge: Callable[[CanaryRef], None]
+        self,
+        *,
+        world: World,
+        standings: Standings,
+        gatherer: Gatherer,
+        nudge: Callable[[CanaryRef], None],
+        aftermath: Callable[[CanaryRef], None],
     ) -> None:
+        """``nudge`` makes a pass look, ``aftermath`` what comes after zero."""
         self._world = world
         self._gatherer = gatherer
         self._standings = standings
         self._nudge = nudge
+        self._aftermath = aftermath
         self._whole = False
         world.touched = self.touched
         world.record_deleted = self.record_deleted
@@ -33,6 +41,8 @@ class Noticing:
 
     def touched(self, ref: CanaryRef) -> None:
         canary = self._world.canary(ref)
+        if self._whole:
+            self._aftermath(ref)
         if self._whole and self._has_work(ref):
             self._nudge(ref)
         elif canary is None:

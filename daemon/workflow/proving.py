@@ -1,8 +1,8 @@
 """Reads back, again and again, what a rollback has written: proof while it is young, a second pair of eyes after.
 
 A watch can be silent without being dead, so while a rollback stands its routes are also read from the API
-server itself. Runs beside the passes and never in their way (law 2): a slow Prometheus delays the proof, not
-the hold. A failed read proves nothing (law 8).
+server itself. Every replica reads back; only the one that leads proves. Runs beside the passes and never in their
+way (law 2): a slow Prometheus delays the proof, not the hold. A failed read proves nothing (law 8).
 """
 
 import asyncio
@@ -46,6 +46,7 @@ class Prover:
         probe: ports.TrafficProbe | None,
         clock: ports.Clock,
         nudge: Callable[[CanaryRef], None],
+        leading: Callable[[], bool],
         pace: Pace,
     ) -> None:
         self._world = world
@@ -56,6 +57,7 @@ class Prover:
         self._probe = probe
         self._clock = clock
         self._nudge = nudge
+        self._leading = leading
         self._pace = pace
         self._tasks: dict[CanaryRef, asyncio.Task[None]] = {}
         # When a zero was first seen here, on the loop's clock: a wall clock that jumps must not shorten the window.
@@ -99,7 +101,7 @@ class Prover:
                 return
             proved = standing.proof is not None or self._proved_before(standing)
             await asyncio.sleep(self._pace.read_back_after if proved else self._next_reading(standing))
-            if await self._read_back(canary) and not proved:
+            if await self._read_back(canary) and not proved and self._leading():
                 await self._prove(ref, canary, standing)
 
     def _proved_before(self, standing: Standing) -> bool:

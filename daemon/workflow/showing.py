@@ -2,10 +2,14 @@
 
 import dataclasses
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from daemon.model.canary import Canary
+from daemon.model.history import Filter
+from daemon.model.notice import Notice
 from daemon.model.rollback import Rollback
+from daemon.policy import telling
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.gating import Gates
 from daemon.workflow.standing import SeenHook, Standings
@@ -51,10 +55,17 @@ class Showing:
         """Percent, as the routes say (Flagger's status is not always true)."""
         return max((view.weight for view in self._gatherer.views(canary)), default=0.0)
 
-    def rollbacks(self) -> list[dict[str, Any]]:
+    def rollbacks(self, wanted: Filter) -> list[dict[str, Any]]:
         """Newest first."""
-        records = sorted(self._world.all_records(), key=lambda one: (one.created_at, one.name), reverse=True)
-        return [rollback(record) for record in records]
+        return [rollback(record) for record in wanted.select(self._world.all_records())]
+
+    def undelivered(self, channels: Sequence[str]) -> dict[str, int]:
+        """How many rollbacks each channel has not been told all about, refused ones included."""
+        counts = dict.fromkeys(channels, 0)
+        for record in self._world.all_records():
+            for notice in telling.undelivered(record):
+                counts[notice.channel] = counts.get(notice.channel, 0) + 1
+        return counts
 
 
 def rollback(record: Rollback) -> dict[str, Any]:
@@ -86,7 +97,34 @@ def rollback(record: Rollback) -> dict[str, Any]:
             for one in record.weights
         ],
         "proof": list(record.proof),
+        "severity": record.severity.value if record.severity else None,
+        "evidence": _evidence(record),
+        "cleanup": None if record.cleanup is None else {
+            "state": record.cleanup.state.value, "detail": record.cleanup.detail, "at": _text(record.cleanup.at),
+        },
+        "notices": [_notice(notice) for notice in record.notices],
         "message": record.message,
+    }  # fmt: skip
+
+
+def _evidence(record: Rollback) -> dict[str, Any] | None:
+    kept = record.evidence
+    if kept is None:
+        return None
+    where = kept.config_map or None
+    return {"configMap": where, "at": _text(kept.at), "pods": kept.pods, "missing": list(kept.missing)}
+
+
+def _notice(notice: Notice) -> dict[str, Any]:
+    return {
+        "channel": notice.channel,
+        "due": list(notice.due),
+        "said": list(notice.said),
+        "refused": list(notice.refused),
+        "attempts": notice.attempts,
+        "deliveredAt": _text(notice.delivered_at),
+        "refusedAt": _text(notice.refused_at),
+        "problem": notice.problem or None,
     }
 
 

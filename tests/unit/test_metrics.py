@@ -53,9 +53,10 @@ def test_every_metric_of_the_contract_is_there_under_its_name() -> None:
             canaries=lambda: [CanarySeen(facts.REF, CanaryPhase.PROGRESSING, 12.5)],
             in_progress=lambda: 1,
             watch_ages=lambda: [("Canary", 3.0)],
+            watchdog_age=lambda: 12.0,
+            undelivered=lambda: {"slack": 2},
         )
     )
-    metrics.heartbeat()
     names = {family.name for family in text_string_to_metric_families(metrics.render().decode())}
     assert names >= {
         f"pullback_{name}"
@@ -141,15 +142,40 @@ def test_requests_by_any_method_make_only_known_series() -> None:
     assert series(metrics)["pullback_http_request_seconds_count{method=other,route=other,status=404}"] == 50
 
 
-def test_the_age_of_the_watchdog_grows_until_it_comes_again() -> None:
-    metrics, clock = made()
-    metrics.show(Seen(canaries=list, in_progress=lambda: 0, watch_ages=list))
+def test_where_no_watchdog_is_expected_it_has_no_age() -> None:
+    metrics, _ = made()
+    metrics.show(
+        Seen(
+            canaries=list, in_progress=lambda: 0, watch_ages=list, watchdog_age=lambda: None,
+            undelivered=lambda: {"slack": 2},
+        )
+    )  # fmt: skip
     assert "pullback_watchdog_age_seconds" not in series(metrics)
-    metrics.heartbeat()
-    clock.at += datetime.timedelta(seconds=90)
-    assert series(metrics)["pullback_watchdog_age_seconds"] == 90
-    metrics.heartbeat()
-    assert series(metrics)["pullback_watchdog_age_seconds"] == 0
+    assert series(metrics)["pullback_notices_undelivered{channel=slack}"] == 2
+
+
+def test_what_happens_after_zero_is_counted() -> None:
+    metrics, _ = made()
+    metrics.notice_sent(facts.REF, "slack", "zeroed", None)
+    metrics.notice_sent(facts.REF, "slack", "zeroed", errors.Unreachable("down"))
+    metrics.notice_sent(facts.REF, "slack", "zeroed", errors.Refused("no"))
+    metrics.duty_failed(facts.REF, "notice slack", errors.Unreachable("down"))
+    metrics.pulled(3, None)
+    metrics.pulled(0, errors.Unreachable("down"))
+    metrics.record_pruned(facts.record())
+    metrics.leading_changed("acquired", "", leading=True)
+    shown = series(metrics)
+    counted = (
+        *(f"pullback_notices_total{{channel=slack,outcome={word}}}" for word in ("delivered", "failed", "refused")),
+        "pullback_duty_failures_total{duty=notice}",
+        "pullback_pulls_total{outcome=answered}",
+        "pullback_pulls_total{outcome=failed}",
+        "pullback_records_pruned_total",
+        "pullback_leader",
+    )
+    assert {name: shown[name] for name in counted} == dict.fromkeys(counted, 1)
+    metrics.leading_changed("lost", "", leading=False)
+    assert series(metrics)["pullback_leader"] == 0
 
 
 def test_steps_gates_and_escalations_are_counted() -> None:
@@ -178,9 +204,9 @@ def test_steps_gates_and_escalations_are_counted() -> None:
 
 def test_a_listener_that_fails_fails_neither_its_speaker_nor_the_others() -> None:
     class Broken:
-        def heartbeat(self) -> None:
+        def group_truncated(self, count: int, group_key: str) -> None:
             raise ValueError("deaf")
 
     metrics, _ = made()
-    audience.gather(Broken(), metrics).heartbeat()  # type: ignore[arg-type]
-    assert metrics._heartbeat is not None
+    audience.gather(Broken(), metrics).group_truncated(2, "")  # type: ignore[arg-type]
+    assert series(metrics)["pullback_truncated_alerts_total"] == 2

@@ -24,7 +24,8 @@ class Watches:
         self._required = required
         self._stale_after = stale_after
         self._tell_synced = synced
-        self._synced = False
+        self.seen = asyncio.Event()
+        """Set once every kind has been seen whole."""
 
     async def run(self) -> None:
         """Runs every reflector until cancelled."""
@@ -34,16 +35,16 @@ class Watches:
 
     def health_changed(self) -> None:
         """Called at every change of any reflector's health."""
-        if self._synced or any(reflector.health is Health.STARTING for reflector in self._reflectors):
+        if self.whole or any(reflector.health is Health.STARTING for reflector in self._reflectors):
             return
         if all(reflector.seen for reflector in self._reflectors):
-            self._synced = True
+            self.seen.set()
             self._tell_synced()
 
     @property
     def whole(self) -> bool:
         """Every kind has been seen whole at least once."""
-        return self._synced
+        return self.seen.is_set()
 
     def problem(self) -> str:
         """Empty when all is well, else one line: what is missing or stale."""

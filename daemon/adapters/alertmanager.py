@@ -1,0 +1,114 @@
+"""What fires now, asked of Alertmanager's API v2: the way back to alerts whose webhook never came.
+
+Silenced and inhibited alerts are left out, as they are from webhooks. The answer is turned into the body of a webhook
+and read by the same door, so that an alert is the same however it came.
+"""
+
+import asyncio
+import base64
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import aiohttp
+
+from daemon.model import errors
+from daemon.model.signal import AlertGroup
+
+MOST = 5_000
+"""Alerts taken of one answer, as many as of one webhook; the rest is counted as truncated."""
+
+_BODY_MOST = 64 * 1024 * 1024
+
+
+class AlertmanagerAlerts:
+    """Keeps ``ports.FiringAlerts``. With several peers, what any of them knows counts."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        urls: Sequence[str],
+        receiver: str,
+        read: Callable[[bytes], AlertGroup],
+        bearer_token_file: pathlib.Path | None,
+        username: str,
+        password_file: pathlib.Path | None,
+        timeout: float,
+    ) -> None:
+        """``receiver`` is a regular expression, empty for all; ``timeout`` is seconds per peer."""
+        self._session = session
+        self._urls = [url.rstrip("/") + "/api/v2/alerts" for url in urls]
+        self._receiver = receiver
+        self._read = read
+        self._bearer_token_file = bearer_token_file
+        self._username = username
+        self._password_file = password_file
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+
+    async def firing(self) -> AlertGroup:
+        """Raises the NeighbourError of the last peer when none of them answered."""
+        answers = await asyncio.gather(*(self._ask(url) for url in self._urls), return_exceptions=True)
+        unexpected = [one for one in answers if isinstance(one, BaseException) and not _is_ours(one)]
+        if unexpected:
+            raise unexpected[0]
+        told = [one for one in answers if not isinstance(one, BaseException)]
+        if not told:
+            raise next(one for one in answers if isinstance(one, errors.NeighbourError))
+        return self._read(json.dumps(_as_webhook(told)).encode())
+
+    async def _ask(self, url: str) -> list[Any]:
+        query = {"active": "true", "silenced": "false", "inhibited": "false", "unprocessed": "false"}
+        if self._receiver:
+            query["receiver"] = self._receiver
+        headers = await asyncio.to_thread(self._credentials)
+        try:
+            async with self._session.get(url, params=query, headers=headers, timeout=self._timeout) as response:
+                raw = await response.content.read(_BODY_MOST)
+                status = response.status
+            answer = json.loads(raw) if status == 200 else None
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise errors.Unreachable(f"Alertmanager at {url}: {type(error).__name__}: {error}") from error
+        if status != 200:
+            raise errors.Refused(f"Alertmanager at {url}: HTTP {status}: {raw[:200]!r}")
+        if not isinstance(answer, list):
+            raise errors.Refused(f"Alertmanager at {url}: expected a list of alerts, got {type(answer).__name__}")
+        return answer
+
+    def _credentials(self) -> dict[str, str]:
+        # Read each time: secrets are rotated under our feet, and a pull is rare.
+        try:
+            if self._bearer_token_file is not None:
+                return {"Authorization": f"Bearer {self._bearer_token_file.read_text(encoding='utf-8').strip()}"}
+            if self._password_file is not None:
+                password = self._password_file.read_text(encoding="utf-8").strip()
+                pair = base64.b64encode(f"{self._username}:{password}".encode()).decode()
+                return {"Authorization": f"Basic {pair}"}
+        except (OSError, UnicodeDecodeError) as error:
+            raise errors.Unreachable(f"credentials for Alertmanager: {error}") from error
+        return {}
+
+
+def _is_ours(error: BaseException) -> bool:
+    return isinstance(error, errors.NeighbourError)
+
+
+def _as_webhook(answers: Sequence[list[Any]]) -> dict[str, Any]:
+    """Payload version 4; peers tell of the same alerts, which count once."""
+    alerts: dict[object, Any] = {}
+    for position, alert in enumerate(alert for answer in answers for alert in answer):
+        if not isinstance(alert, dict):
+            alerts[position] = alert
+            continue
+        alerts[alert.get("fingerprint") or position, alert.get("startsAt")] = {
+            "status": "firing",
+            "labels": alert.get("labels"),
+            "annotations": alert.get("annotations") or {},
+            "startsAt": alert.get("startsAt"),
+            "generatorURL": alert.get("generatorURL") or "",
+            "fingerprint": alert.get("fingerprint") or "",
+        }
+    found = list(alerts.values())
+    return {"version": "4", "groupKey": "", "receiver": "", "alerts": found[:MOST],
+            "truncatedAlerts": max(0, len(found) - MOST)}  # fmt: skip

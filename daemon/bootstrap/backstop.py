@@ -1,0 +1,48 @@
+"""Wires the question that makes up for webhooks that never came: what fires now?"""
+
+import aiohttp
+
+from daemon import ports
+from daemon.adapters import alertmanager
+from daemon.adapters.kubernetes.watches import Watches
+from daemon.bootstrap.seeing import Surroundings
+from daemon.model.signal import AlertGroup, Source
+from daemon.settings import Settings
+from daemon.web import alertmanager as door
+from daemon.workflow.intake import GroupAnswer, Intake
+from daemon.workflow.pulling import Pulling
+
+
+def pulling(
+    settings: Settings,
+    surroundings: Surroundings,
+    session: aiohttp.ClientSession,
+    intake: Intake,
+    watches: Watches,
+    observer: ports.Observer,
+) -> Pulling | None:
+    """None when no Alertmanager is configured."""
+    pull = settings.pull
+    if not pull.alertmanager_urls:
+        return None
+
+    async def take(group: AlertGroup) -> GroupAnswer:
+        return await intake.take(group, surroundings.clock.now(), Source.PULL)
+
+    return Pulling(
+        alerts=alertmanager.AlertmanagerAlerts(
+            session,
+            urls=pull.alertmanager_urls,
+            receiver=pull.receiver,
+            read=door.parse,
+            bearer_token_file=pull.bearer_token_file,
+            username=pull.username,
+            password_file=pull.password_file,
+            timeout=pull.timeout,
+        ),
+        take=take,
+        ready=lambda: "" if watches.whole else "the world has not been seen whole",
+        observer=observer,
+        chance=surroundings.chance,
+        every=pull.every,
+    )

@@ -1,0 +1,154 @@
+"""Wires what only the leader does: proof, evidence, cleanup, notices, pruning; and the lease that says who leads."""
+
+import datetime
+import pathlib
+import socket
+import uuid
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from daemon import ports
+from daemon.adapters import break_glass, evidence, flagger, ledger, scaling
+from daemon.adapters.kubernetes.client import KubernetesClient
+from daemon.adapters.kubernetes.watches import Watches
+from daemon.adapters.lease import KubernetesLease
+from daemon.bootstrap.seeing import Sight, Surroundings
+from daemon.model.lease import Terms
+from daemon.policy import cleaning, wording
+from daemon.policy.pruning import Retention
+from daemon.settings import Settings
+from daemon.workflow.aftermath import Aftermath, Duty
+from daemon.workflow.cleaning import Cleaning
+from daemon.workflow.keeping import Keeping
+from daemon.workflow.leading import Elector, Leadership
+from daemon.workflow.pruning import Pruning
+from daemon.workflow.recording import Recorder
+from daemon.workflow.telling import Telling
+from daemon.workflow.watchdog import Watchdog
+
+_OWN_NAMESPACE = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def after_zero(
+    settings: Settings,
+    surroundings: Surroundings,
+    sight: Sight,
+    client: KubernetesClient,
+    channels: Mapping[str, ports.Channel],
+    observer: ports.Observer,
+) -> Aftermath:
+    """All duties, each on its own."""
+    recorder = Recorder(world=sight.world, ledger=ledger.KubernetesLedger(client))
+    duties: list[Duty] = [
+        Keeping(
+            world=sight.world,
+            recorder=recorder,
+            room=_evidence_room(settings, surroundings, client),
+            clock=surroundings.clock,
+            within=settings.evidence.within,
+        ),
+        Cleaning(
+            world=sight.world,
+            gatherer=sight.gatherer,
+            recorder=recorder,
+            canaries=flagger.FlaggerCanaries(client),
+            workloads=scaling.KubernetesWorkloads(client),
+            clock=surroundings.clock,
+            choices=cleaning.Choices(
+                policy=settings.cleanup.policy,
+                nudge=settings.cleanup.nudge,
+                nudge_after=settings.cleanup.nudge_after,
+                grace=settings.cleanup.grace,
+                evidence_within=settings.evidence.within,
+            ),
+        ),
+    ]
+    duties += [
+        Telling(
+            name=name,
+            channel=channel,
+            world=sight.world,
+            gatherer=sight.gatherer,
+            recorder=recorder,
+            observer=observer,
+            clock=surroundings.clock,
+            break_glass=break_glass.commands,
+            style=wording.Style(severity=settings.policy.severity, dashboard=settings.notices.dashboard_url),
+        )
+        for name, channel in channels.items()
+    ]
+    pruning = Pruning(
+        world=sight.world,
+        ledger=ledger.KubernetesLedger(client),
+        clock=surroundings.clock,
+        observer=observer,
+        retention=Retention(datetime.timedelta(seconds=settings.records.keep_for), settings.records.keep),
+        every=settings.records.prune_every,
+    )
+    return Aftermath(
+        world=sight.world, duties=duties, pruning=pruning, observer=observer, chance=surroundings.chance
+    )  # fmt: skip
+
+
+def _evidence_room(settings: Settings, surroundings: Surroundings, client: KubernetesClient) -> ports.EvidenceRoom:
+    configured = settings.evidence
+    return evidence.KubernetesEvidence(
+        client,
+        bounds=evidence.Bounds(
+            pods=configured.pods, log_lines=configured.log_lines, log_bytes=configured.log_bytes
+        ),
+        redact=evidence.compiled([*evidence.DEFAULT_PATTERNS, *configured.redact]),
+        clock=surroundings.clock,
+    )  # fmt: skip
+
+
+def elector(
+    settings: Settings,
+    surroundings: Surroundings,
+    client: KubernetesClient,
+    aftermath: Aftermath,
+    observer: ports.Observer,
+) -> Elector:
+    """Leads the aftermath while the lease is ours."""
+    lease = settings.lease
+
+    async def work(leadership: Leadership) -> None:
+        await aftermath.lead(leadership)
+
+    def report(what: str, detail: str) -> None:
+        observer.leading_changed(what, detail, leading=made.leading)
+
+    made = Elector(
+        store=KubernetesLease(client, namespace=lease.namespace or _own_namespace(), name=lease.name),
+        # The pod's name, for people; and what makes it this process and not an earlier life of its container.
+        identity=f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}",
+        terms=Terms(duration=lease.duration, renew_deadline=lease.renew_deadline, retry=lease.retry),
+        work=work,
+        report=report,
+        clock=surroundings.clock,
+        chance=surroundings.chance,
+    )
+    return made
+
+
+def _own_namespace() -> str:
+    try:
+        return _OWN_NAMESPACE.read_text(encoding="utf-8").strip()
+    except OSError:
+        return "default"
+
+
+async def once_whole(watches: Watches, run: Coroutine[Any, Any, None]) -> None:
+    """Half a world is nothing to lead by."""
+    try:
+        await watches.seen.wait()
+    except BaseException:
+        run.close()
+        raise
+    await run
+
+
+def warnings(watchdog: Watchdog, elector: Elector) -> str:
+    """What people should know of a replica that is ready all the same."""
+    nobody = "" if elector.holder else "nobody leads: nothing is proved, cleaned up or told; see the lease"
+    return "; ".join(filter(None, (watchdog.warning(), nobody)))

@@ -1,0 +1,260 @@
+"""What is left to clean up after zero: one next step at a time, planned from the world as it is.
+
+With Flagger nothing is scaled down before Flagger itself says ``Failed``: an empty Deployment counts as ready there,
+so a hook that is refused or unreachable for one tick would let it promote the empty canary and scale the *primary*
+to 0. Without a controller we scale down ourselves, once zero is proved: never before, or users would get 503.
+"""
+
+import dataclasses
+import datetime
+
+from daemon.model.canary import Canary, CanaryPhase, Controller, Workload
+from daemon.model.cleanup import SETTLED, Cleanup, CleanupPolicy, CleanupState, Nudge, PausedScaler
+from daemon.model.rollback import Rollback
+
+NUDGED_SECONDS = 1
+"""The shortest progress deadline: Flagger then fails a canary that is not ready at its next tick."""
+
+MOST_TIMES = 3
+"""How often a workload is scaled down again before a person is told who keeps raising it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Choices:
+    """What the configuration says. Seconds."""
+
+    policy: CleanupPolicy = CleanupPolicy.SCALE_TO_ZERO
+    nudge: bool = False
+    nudge_after: float = 15.0
+    """From the routes at 0 to the nudge: a controller whose pods are ready needs none."""
+    grace: float = 60.0
+    """How long pods must have been there behind Flagger's back: at the start of a release it scales up a moment
+    before it says so."""
+    evidence_within: float = 20.0
+    """How long evidence may take before the pods are taken away without it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything a step may depend on. ``raised_since`` is when replicas were first seen above 0 after ``Failed``."""
+
+    now: datetime.datetime
+    record: Rollback
+    canary: Canary | None
+    workload: Workload | None
+    routes_at_zero: bool
+    scalers: tuple[PausedScaler, ...] = ()
+    """Autoscalers of the workload that could raise it again now, with what to put back."""
+    raised_since: datetime.datetime | None = None
+    choices: Choices = Choices()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do for so many seconds (None: until something changes)."""
+
+    seconds: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Note:
+    """Write this into the record."""
+
+    cleanup: Cleanup
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SetDeadline:
+    """Write ``spec.progressDeadlineSeconds`` (None: take it away), if it still is ``expected``."""
+
+    expected: int | None
+    seconds: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PauseScalers:
+    """Keep these from raising the workload."""
+
+    scalers: tuple[PausedScaler, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RestoreScalers:
+    """Let these go on as before."""
+
+    scalers: tuple[PausedScaler, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScaleToZero:
+    """Scale this very version of the workload to 0."""
+
+    workload: Workload
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScaleBack:
+    """A new release found the workload as empty as we had made it."""
+
+    workload: Workload
+    replicas: int
+
+
+Step = Wait | Note | SetDeadline | PauseScalers | RestoreScalers | ScaleToZero | ScaleBack
+
+
+def next_step(scene: Scene) -> Step:
+    """The one thing to do now. What we have lent is given back before anything else is done."""
+    cleanup = scene.record.cleanup
+    if scene.record.dry_run:
+        return Wait()
+    if cleanup is None:
+        template = scene.workload.template if scene.workload else ""
+        begun = Cleanup(CleanupState.WAITING, _what_for(scene), scene.now, template)
+        return Wait() if scene.record.finished and _is_overtaken(scene, begun) else Note(begun)
+    if _is_overtaken(scene, cleanup):
+        return _make_way(scene, cleanup)
+    if cleanup.nudge is not None and cleanup.nudge.restored_at is None:
+        return _nudged(scene, cleanup, cleanup.nudge)
+    assert scene.canary is not None  # noqa: S101 - a canary that is gone is overtaken
+    if scene.canary.controller is Controller.FLAGGER:
+        return _with_flagger(scene, cleanup, scene.canary)
+    return _alone(scene, cleanup)
+
+
+def _what_for(scene: Scene) -> str:
+    if scene.canary is not None and scene.canary.controller is Controller.FLAGGER:
+        return "for Flagger to accept the failure and scale the canary down"
+    return "for zero to be proved"
+
+
+def _is_overtaken(scene: Scene, cleanup: Cleanup) -> bool:
+    """Whether the workload is another revision's by now, or no canary at all."""
+    canary = scene.canary
+    if canary is None or canary.deleting or canary.revision != scene.record.revision:
+        return True
+    if canary.phase in {CanaryPhase.PROMOTING, CanaryPhase.FINALISING, CanaryPhase.SUCCEEDED, CanaryPhase.INITIALIZED}:
+        return True
+    if canary.under_analysis and scene.record.finished:
+        return True  # the same revision is analysed anew
+    return scene.workload is not None and bool(cleanup.template) and scene.workload.template != cleanup.template
+
+
+def _make_way(scene: Scene, cleanup: Cleanup) -> Step:
+    """Whatever comes next must find everything as it was before us."""
+    if cleanup.nudge is not None and cleanup.nudge.restored_at is None:
+        return _give_back(scene, cleanup, cleanup.nudge)
+    paused = tuple(one for one in cleanup.scalers if one.restored_at is None)
+    if paused:
+        return RestoreScalers(paused)
+    empty = scene.workload is not None and scene.workload.replicas == 0
+    going_on = scene.canary is not None and scene.canary.phase is CanaryPhase.PROGRESSING
+    if empty and going_on and cleanup.scaled_from and scene.workload is not None:
+        return ScaleBack(scene.workload, cleanup.scaled_from)
+    if cleanup.state in SETTLED:
+        return Wait()
+    return _note(scene, cleanup, CleanupState.OVERTAKEN, "the canary has gone on: its pods are another's now")
+
+
+def _nudged(scene: Scene, cleanup: Cleanup, nudge: Nudge) -> Step:
+    canary = scene.canary
+    assert canary is not None  # noqa: S101 - asked by the caller
+    if canary.phase is CanaryPhase.FAILED or scene.record.finished:
+        return _give_back(scene, cleanup, nudge)
+    if canary.progress_deadline == nudge.original and nudge.original != NUDGED_SECONDS:
+        if (scene.now - nudge.at).total_seconds() < scene.choices.nudge_after:
+            return SetDeadline(nudge.original, NUDGED_SECONDS)
+        # Somebody (GitOps) takes it back as often as we set it: then Flagger's own deadline has to do.
+        kept = dataclasses.replace(nudge, restored_at=scene.now)
+        return _note(scene, dataclasses.replace(cleanup, nudge=kept), CleanupState.WAITING, _what_for(scene))
+    return Wait()
+
+
+def _give_back(scene: Scene, cleanup: Cleanup, nudge: Nudge) -> Step:
+    canary = scene.canary
+    lent = canary is not None and canary.progress_deadline == NUDGED_SECONDS and nudge.original != NUDGED_SECONDS
+    if lent:
+        return SetDeadline(NUDGED_SECONDS, nudge.original)
+    restored = dataclasses.replace(cleanup, nudge=dataclasses.replace(nudge, restored_at=scene.now))
+    return _note(scene, restored, CleanupState.WAITING, _what_for(scene))
+
+
+def _with_flagger(scene: Scene, cleanup: Cleanup, canary: Canary) -> Step:
+    if canary.phase is not CanaryPhase.FAILED:
+        return _before_failed(scene, cleanup, canary)
+    if canary.promotion_broke or not scene.routes_at_zero:
+        return Wait()  # the canary may be the only healthy copy, or still has traffic
+    if canary.workload_kind != "Deployment":
+        detail = f"a {canary.workload_kind} has no replicas to take away; Flagger has parked it"
+        return _settle(scene, cleanup, CleanupState.KEPT, detail)
+    if scene.choices.policy is CleanupPolicy.KEEP:
+        return _settle(scene, cleanup, CleanupState.KEPT, "cleanup.policy is keep: Flagger alone decides")
+    if scene.workload is None or scene.workload.replicas == 0:
+        return _settle(scene, cleanup, CleanupState.DONE, "Flagger says Failed and the canary has 0 replicas")
+    return _behind_its_back(scene, cleanup, scene.workload)
+
+
+def _before_failed(scene: Scene, cleanup: Cleanup, canary: Canary) -> Step:
+    """Flagger has yet to accept the failure. It does not ask its hook while pods are not ready."""
+    workload, zeroed = scene.workload, scene.record.timeline.zeroed_at
+    stuck = workload is not None and workload.replicas > 0 and workload.ready_replicas < workload.replicas
+    if not (scene.choices.nudge and stuck and zeroed and scene.routes_at_zero and canary.under_analysis):
+        return Wait()
+    if cleanup.nudge is not None or scene.record.finished:
+        return Wait()
+    left = scene.choices.nudge_after - (scene.now - zeroed).total_seconds()
+    if left > 0:
+        return Wait(left)
+    lent = dataclasses.replace(cleanup, nudge=Nudge(canary.progress_deadline, scene.now))
+    detail = f"pods are not ready, so Flagger does not ask: progress deadline set to {NUDGED_SECONDS} s for a moment"
+    return _note(scene, lent, CleanupState.NUDGED, detail)
+
+
+def _behind_its_back(scene: Scene, cleanup: Cleanup, workload: Workload) -> Step:
+    """Pods after ``Failed``: Flagger scales its own down in that tick, and never looks again."""
+    if cleanup.scaled_down >= MOST_TIMES:
+        return _give_up(scene, cleanup, workload)
+    waited = (scene.now - scene.raised_since).total_seconds() if scene.raised_since else 0.0
+    if waited < scene.choices.grace:
+        return Wait(max(0.05, scene.choices.grace - waited))
+    return _evidence_first(scene) or ScaleToZero(workload)
+
+
+def _alone(scene: Scene, cleanup: Cleanup) -> Step:
+    workload = scene.workload
+    if scene.choices.policy is CleanupPolicy.KEEP:
+        return _settle(scene, cleanup, CleanupState.KEPT, "cleanup.policy is keep")
+    if not scene.routes_at_zero or scene.record.timeline.proved_at is None:
+        return Wait()
+    if workload is None or workload.replicas == 0:
+        return _settle(scene, cleanup, CleanupState.DONE, "zero is proved and the canary has 0 replicas")
+    if cleanup.scaled_down >= MOST_TIMES:
+        return _give_up(scene, cleanup, workload)
+    first = _evidence_first(scene)
+    if first is not None:
+        return first
+    return PauseScalers(scene.scalers) if scene.scalers else ScaleToZero(workload)
+
+
+def _give_up(scene: Scene, cleanup: Cleanup, workload: Workload) -> Step:
+    detail = (f"something scales {workload.name} up again and again ({cleanup.scaled_down} times taken down); "
+              "it has no traffic")  # fmt: skip
+    return _settle(scene, cleanup, CleanupState.TROUBLE, detail)
+
+
+def _evidence_first(scene: Scene) -> Wait | None:
+    """Logs are kept before their pods go, as long as that does not take too long."""
+    if scene.record.evidence is not None:
+        return None
+    left = scene.choices.evidence_within - (scene.now - scene.record.started_at).total_seconds()
+    return Wait(left) if left > 0 else None
+
+
+def _settle(scene: Scene, cleanup: Cleanup, state: CleanupState, detail: str) -> Step:
+    if cleanup.state is state:
+        return Wait()
+    return _note(scene, cleanup, state, detail)
+
+
+def _note(scene: Scene, cleanup: Cleanup, state: CleanupState, detail: str) -> Note:
+    return Note(dataclasses.replace(cleanup, state=state, detail=detail, at=scene.now))

@@ -1,0 +1,43 @@
+"""Which records may be forgotten."""
+
+import dataclasses
+import datetime
+from collections import defaultdict
+from collections.abc import Iterable
+
+from daemon.model.canary import CanaryRef
+from daemon.model.rollback import Rollback
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Retention:
+    """How long records are kept: until either bound is passed."""
+
+    keep_for: datetime.timedelta = datetime.timedelta(days=30)
+    keep: int = 50
+    """Per canary."""
+
+
+def expired(records: Iterable[Rollback], retention: Retention, now: datetime.datetime) -> tuple[Rollback, ...]:
+    """Oldest first. Never one that is unfinished, still owes something, or is the newest of its canary: what a
+    revision's signals are judged by stands there."""
+    by_canary: defaultdict[CanaryRef, list[Rollback]] = defaultdict(list)
+    for record in records:
+        by_canary[record.canary].append(record)
+    found = []
+    for kept in by_canary.values():
+        newest_first = sorted(kept, key=lambda one: (one.created_at, one.name), reverse=True)
+        for place, record in enumerate(newest_first):
+            if place > 0 and _may_go(record) and (place >= retention.keep or _age(record, now) > retention.keep_for):
+                found.append(record)
+    return tuple(sorted(found, key=lambda one: (one.created_at, one.namespace, one.name)))
+
+
+def _may_go(record: Rollback) -> bool:
+    owes = record.cleanup is not None and record.cleanup.owes
+    untold = any(notice.due for notice in record.notices)
+    return record.finished and not owes and not untold
+
+
+def _age(record: Rollback, now: datetime.datetime) -> datetime.timedelta:
+    return now - (record.timeline.completed_at or record.created_at)

@@ -1,0 +1,67 @@
+"""Evidence first: what the canary's pods said and why they died is kept before they go away."""
+
+import asyncio
+
+from daemon import ports
+from daemon.model import errors
+from daemon.model.canary import Canary, CanaryRef
+from daemon.model.keeping import KeptEvidence
+from daemon.model.rollback import Amendment, Rollback
+from daemon.workflow.leading import Leadership
+from daemon.workflow.recording import Recorder
+from daemon.workflow.world import World
+
+
+class Keeping:
+    """A duty: once per rollback, within its time, or not at all."""
+
+    name = "evidence"
+
+    def __init__(
+        self, *, world: World, recorder: Recorder, room: ports.EvidenceRoom, clock: ports.Clock, within: float
+    ) -> None:
+        """``within``: seconds for gathering; writing what was gathered may take as long again."""
+        self._world = world
+        self._recorder = recorder
+        self._room = room
+        self._clock = clock
+        self._within = within
+
+    def concerns(self, ref: CanaryRef) -> bool:
+        return self._next(ref) is not None
+
+    async def work(self, ref: CanaryRef, leadership: Leadership) -> float | None:
+        record, canary = self._next(ref), self._world.canary(ref)
+        if record is None:
+            return None
+        if canary is None:
+            kept = KeptEvidence("", self._clock.now(), 0, ("the canary object is gone",))
+        else:
+            leadership.check()
+            kept = await self._keep(canary, record)
+        leadership.check()
+        await self._recorder.amend(
+            ref, record.name, lambda now: Amendment() if now.evidence else Amendment(evidence=kept)
+        )
+        return 0.0 if self._next(ref) else None
+
+    async def _keep(self, canary: Canary, record: Rollback) -> KeptEvidence:
+        try:
+            async with asyncio.timeout(2 * self._within):
+                return await self._room.keep(canary, record, within=self._within)
+        except (TimeoutError, errors.Refused) as problem:
+            # Refused for good, or hopelessly slow: said so, rather than tried until the pods are gone anyway.
+            why = "no time was left" if isinstance(problem, TimeoutError) else str(problem)
+            return KeptEvidence("", self._clock.now(), 0, (f"could not be kept: {why}",))
+
+    def _next(self, ref: CanaryRef) -> Rollback | None:
+        return next((one for one in self._world.records(ref) if self._wants(one)), None)
+
+    def _wants(self, record: Rollback) -> bool:
+        if not record.begun or record.dry_run or record.evidence is not None:
+            return False
+        if not record.finished:
+            return True
+        # A rollback that was over before anybody could look: its pods may still be there for a moment.
+        ended = record.timeline.completed_at
+        return ended is not None and (self._clock.now() - ended).total_seconds() < 2 * self._within
