@@ -1,4 +1,4 @@
-"""Runs every bench, prints one table, writes bench-results/bench.json: `python -m tests.bench [rollback intake scale]`.
+"""Runs every bench, prints one table, writes bench-results/bench.json: `python -m tests.bench [NAME …]`.
 
 A ratio over its target is said, not failed: noise must not break a build. A wrong answer does.
 """
@@ -17,17 +17,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import bench_intake, bench_rollback, bench_scale
+from tests.bench import bench_dead_channels, bench_intake, bench_rollback, bench_scale
 from tests.bench.figures import Figure, table
 
 BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "rollback": bench_rollback.measure,
+    "dead-channels": bench_dead_channels.measure,
     "intake": bench_intake.measure,
     "scale": bench_scale.measure,
 }
 RESULTS = Path("bench-results/bench.json")
 LONGEST = 180.0
-"""Seconds that one bench may take; three of them together take about one minute."""
+"""Seconds that one bench may take; four of them together take about two minutes."""
 
 
 async def measure(names: Sequence[str], folder: Path) -> list[Figure]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import yaml
@@ -63,8 +64,9 @@ class Neighbours:
         await wait_until_ready(child, f"{url}/readyz", self.http, timeout=90)
         return Process(child, url)
 
-    async def daemon(self, api: str = "api") -> Process:
-        """``pullback serve`` as it is shipped: default settings, but for its port, its token and its cluster."""
+    async def daemon(self, api: str = "api", **groups: Any) -> Process:
+        """``pullback serve`` as it is shipped: default settings, but for its port, its token, its cluster, and
+        ``groups``."""
         (port,) = free_ports(1)
         token = self.folder / "token"
         token.write_text(TOKEN + "\n", encoding="utf-8")
@@ -75,6 +77,7 @@ class Neighbours:
                 {
                     "web": {"host": "127.0.0.1", "port": port, **doors},
                     "kubernetes": {"kubeconfig": str(self.folder / f"{api}.kubeconfig")},
+                    **groups,
                 }
             ),
             encoding="utf-8",

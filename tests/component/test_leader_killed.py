@@ -70,9 +70,9 @@ class Replica:
 
 
 @contextlib.asynccontextmanager
-async def replica(cluster: Cluster, folder: Path, told: People) -> AsyncIterator[Replica]:
+async def replica(cluster: Cluster, folder: Path, told: People, **more: Json) -> AsyncIterator[Replica]:
     port = free_port()
-    groups: Any = {"web": {"port": port}, "notices": told.notices, **QUICK}
+    groups: Any = {"web": {"port": port}, "notices": told.notices, **QUICK, **more}
     configured = configuration(cluster.kubeconfig, folder, **groups)
     process = CONTEXT.Process(target=live, args=(configured,), daemon=True)
     process.start()
