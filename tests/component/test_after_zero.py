@@ -160,9 +160,9 @@ async def test_a_channel_that_refuses_for_good_is_left_alone_and_shown(
         notice = await eventually(refused)
         assert notice["channel"] == "team"
         assert "channel_not_found" in notice["problem"]
-        asked = len(told.slack.requests)
         await asyncio.sleep(1.5)
-        assert len(told.slack.requests) == asked, "what was refused is not sent again"
+        words = [request.json["metadata"]["event_payload"]["key"] for request in told.slack.requests]
+        assert len(words) == len(set(words)), "what was refused is not sent again"
         _, metrics = await daemon.get("/metrics")
         assert 'pullback_notices_undelivered{channel="team"} 1.0' in metrics
         told.slack.channels["C0DEPLOYS"] = "deploys"  # somebody invites the bot

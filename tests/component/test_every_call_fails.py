@@ -6,6 +6,7 @@ The happy run is recorded first, so a call that the daemon makes tomorrow is fai
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from tests.running import Daemon, running
 from tests.scene import Scene
 
 NAMESPACE = "shop"
+
+SURE = 3
+"""So many calls of one kind happen in every run; how many notices are written down together after that varies."""
 
 FAULTS: dict[str, dict[str, Any]] = {
     "429": {"action": "status", "code": 429, "retry_after": 0.2},
@@ -53,13 +57,14 @@ async def calls_of_a_happy_run(
         api.requests.clear()
         await daemon.alert(builders.webhook(builders.alert(NAMESPACE)))
         await scene.record("Proved")
-    counted: dict[tuple[str, str, str], int] = {}
+    counted: Counter[tuple[str, str, str]] = Counter()
     calls = []
     for call in api.requests:
         kind = (call.verb, call.resource, call.subresource)
-        if call.user_agent.startswith("pullback") and call.verb in {"get", "create", "patch"}:
-            calls.append((*kind, counted.get(kind, 0)))
-            counted[kind] = counted.get(kind, 0) + 1
+        ours = call.user_agent.startswith("pullback") and call.resource != "leases"
+        if ours and call.verb in {"get", "create", "patch"} and counted[kind] < SURE:
+            calls.append((*kind, counted[kind]))
+            counted[kind] += 1
     return calls
 
 

@@ -18,6 +18,7 @@ from daemon.sandbox.packages import AlertingBinaries
 from daemon.sandbox.processes import Children
 from daemon.sandbox.prometheus import Workload, start_prometheus, write_rules
 from tests.neighbours import ALERTMANAGER_CONFIG, CHECKOUT, RULES, Versions, Webhook, routes
+from tests.running import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -78,7 +79,14 @@ async def test_a_failing_canary_reaches_the_webhook_by_the_shipped_rules_and_rou
     assert alert["status"] == "firing"
     assert alert["annotations"]["value"].endswith("%")
     assert "podinfo-primary" in alert["annotations"]["description"]
-    assert "Watchdog" in {alert["labels"]["alertname"] for alert in webhook.alerts()}
+
+
+@pytest.mark.usefixtures("alerting")
+async def test_the_watchdog_comes_by_itself(webhook: Webhook) -> None:
+    async def heard() -> bool:
+        return "Watchdog" in {alert["labels"]["alertname"] for alert in webhook.alerts()}
+
+    await eventually(heard, within=20, every=0.1)
 
 
 async def _canary_alert(webhook: Webhook, seconds: float) -> float:
