@@ -231,6 +231,18 @@ def raises_in(lines: Sequence[str]) -> list[str]:
     return [weights for weights in written if not weights.endswith("/0")]
 
 
+def history(record: builders.Json) -> builders.Json:
+    """What was asked for and how it ended. Evidence, cleanup and notices are still written after that."""
+    metadata, status = record["metadata"], record["status"]
+    after_zero = {"evidence", "cleanup", "notices"}
+    return {
+        "uid": metadata["uid"],
+        "annotations": metadata["annotations"],
+        "spec": record["spec"],
+        "status": {name: value for name, value in status.items() if name not in after_zero},
+    }
+
+
 def milestones(record: builders.Json) -> list[tuple[str, str]]:
     """Conditions, with their reasons, in their order."""
     return [(one["type"], one["reason"]) for one in record["status"]["conditions"]]

@@ -9,7 +9,7 @@ import pytest
 from daemon.sandbox.flagger.canary import Canary
 from tests import builders
 from tests.cluster import Cluster
-from tests.component.flagger_fight import AT_10, ZERO, ago, fight, hooks_in, milestones, raises_in
+from tests.component.flagger_fight import AT_10, ZERO, ago, fight, history, hooks_in, milestones, raises_in
 from tests.component.flagger_stories import HOOKS
 from tests.running import eventually, running
 from tests.scene import CANARIES, Scene
@@ -65,7 +65,7 @@ async def test_a_fix_pushed_during_a_rollback_climbs_undisturbed(
         assert await here.lab.weights() == ZERO
         assert hooks_in(await here.tick()) == ["rollback 200", "post-rollout 200"]
         await here.record(f"podinfo-{await here.revision()}", "Completed")
-        assert await here.record(first, "Completed") == ended
+        assert history(await here.record(first, "Completed")) == history(ended)
         assert len(await scene.records()) == 2
 
 
@@ -218,7 +218,7 @@ async def test_the_same_revision_analysed_once_more_gets_a_record_of_its_own(
         assert hooks_in(await here.tick()) == ["rollback 200", "post-rollout 200"]
         second = await here.record(f"podinfo-{bad}-2", "Completed")
         assert second["spec"]["revision"] == bad
-        assert await here.record(f"podinfo-{bad}", "Completed") == first
+        assert history(await here.record(f"podinfo-{bad}", "Completed")) == history(first)
 
 
 async def test_a_template_that_is_taken_back_ends_in_failed_without_traffic(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.cluster import Cluster
-from tests.component.flagger_fight import AT_0, NORMAL_END, ZERO, fight, hooks_in, milestones, never, raises_in
+from tests.component.flagger_fight import AT_0, NORMAL_END, ZERO, fight, history, hooks_in, milestones, never, raises_in
 from tests.scene import Scene
 
 
@@ -148,4 +148,4 @@ async def test_after_failed_a_raise_by_hand_stands_until_an_alert_fires(
         second = await here.record(f"{first['metadata']['name']}-2", "Completed")
         assert milestones(second)[-1] == ("Completed", "FailureAccepted")
         assert await here.lab.weights() == ZERO
-        assert await here.record(first["metadata"]["name"], "Completed") == first
+        assert history(await here.record(first["metadata"]["name"], "Completed")) == history(first)
