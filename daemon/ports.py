@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from daemon.model.canary import AlertPause, Canary, CanaryRef, Workload
+from daemon.model.checking import Finding, Subject
 from daemon.model.cleanup import PausedScaler
 from daemon.model.decision import Decision, Intent, Reason
 from daemon.model.errors import NeighbourError
@@ -124,6 +125,24 @@ class TrafficProbe(Protocol):
 
     async def canary_rate(self, canary: Canary) -> float | None:
         """Requests per second that reach the canary; None when there is no data to tell from."""
+        ...
+
+
+class Check(Protocol):
+    """One thing that must hold before a gate opens. Safe to repeat; two runs at once are never asked for."""
+
+    @property
+    def timeout(self) -> float:
+        """Seconds after which a run is given up."""
+        ...
+
+    @property
+    def once(self) -> bool:
+        """Whether a pass holds for the revision for ever (acceptance), or must be seen again and again (health)."""
+        ...
+
+    async def run(self, subject: Subject) -> Finding:
+        """Raises the NeighbourError family where nothing could be found out: that is no failure of the canary."""
         ...
 
 
