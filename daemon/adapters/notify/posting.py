@@ -1,8 +1,6 @@
 """One HTTP call to a service that listens, with its answer or failure in our words."""
 
 import dataclasses
-import datetime
-import email.utils
 import json
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -10,20 +8,13 @@ from typing import Any
 import aiohttp
 import yarl
 
-from daemon import ports
+from daemon.adapters import answers
 from daemon.adapters.notify.surroundings import Surroundings
 from daemon.model import errors
 
 _BODY_READ = 64 * 1024
 """Bytes of an answer that are read: nobody answers a notice with more."""
 _BODY_SHOWN = 300
-
-PAUSE = 30.0
-"""Seconds to wait when a 429 does not say how long."""
-_SHORTEST, _LONGEST = 1.0, 3600.0
-
-# RFC 9110 15.5.9 and RFC 8470: the same request may pass later, unlike after the other 4xx.
-_AGAIN = frozenset({408, 425})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,58 +67,14 @@ class Wire:
             async with self._session.request(
                 method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
-                raw = await _read(response)
-                status, answered = response.status, response.headers
+                raw, _ = await answers.body(response, _BODY_READ)
+                status, headers_back = response.status, response.headers
         except TimeoutError as error:
             raise errors.Unreachable(f"{what}: no answer within {self._timeout:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            said = hide(f"{type(error).__name__}: {error}", hidden)
+            said = answers.hide(f"{type(error).__name__}: {error}", hidden)
             raise errors.Unreachable(f"{what}: {said}") from error
         if 200 <= status <= 299:
             return Answer(status, raw)
-        said = hide(raw.decode(errors="replace"), hidden)
-        raise refusal(f"{what}: HTTP {status}: {said.strip()[:_BODY_SHOWN]}", status, answered, self._clock)
-
-
-def refusal(text: str, status: int, headers: Mapping[str, str], clock: ports.Clock) -> errors.NeighbourError:
-    """The error for a status that is no success."""
-    if status == 429:
-        return errors.Throttled(text, retry_after(headers, clock.now()))
-    if 300 <= status <= 499 and status not in _AGAIN:
-        return errors.Refused(text)
-    return errors.Unreachable(text)
-
-
-def retry_after(headers: Mapping[str, str], now: datetime.datetime) -> float:
-    """Seconds from ``Retry-After`` (RFC 9110 10.2.3: seconds, or a date), between one second and an hour."""
-    said = headers.get("Retry-After", "").strip()
-    if said.isascii() and said.isdigit():
-        return _bounded(float(said[:9]))
-    try:
-        moment = email.utils.parsedate_to_datetime(said)
-    except ValueError:
-        return PAUSE
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
-    return _bounded((moment - now).total_seconds())
-
-
-def hide(text: str, hidden: Collection[str]) -> str:
-    """The text without any of ``hidden``, the longest first, so that no part of one is left."""
-    for one in sorted(filter(None, hidden), key=len, reverse=True):
-        text = text.replace(one, "***")
-    return text
-
-
-def _bounded(seconds: float) -> float:
-    return min(max(seconds, _SHORTEST), _LONGEST)
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    raw = bytearray()
-    async for chunk in response.content.iter_any():
-        raw += chunk
-        if len(raw) >= _BODY_READ:
-            # The rest is not wanted: closing is cheaper than reading on for the sake of the connection.
-            response.close()
-            break
-    return bytes(raw[:_BODY_READ])
+        said = answers.hide(raw.decode(errors="replace"), hidden)
+        raise answers.refusal(f"{what}: HTTP {status}: {said.strip()[:_BODY_SHOWN]}", status, headers_back, self._clock)

@@ -16,10 +16,11 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from daemon.adapters.notify import posting, slack_blocks
+from daemon.adapters import answers
+from daemon.adapters.notify import slack_blocks
 from daemon.adapters.notify.options import ChannelOptions, HttpUrl, Timeout
-from daemon.adapters.notify.secrets import Secret, SecretFile
 from daemon.adapters.notify.surroundings import Surroundings
+from daemon.adapters.secrets import Secret, SecretFile
 from daemon.model import errors
 from daemon.model.notice import Manner, Message, Mood, Saying
 
@@ -189,7 +190,7 @@ class _Calls:
         except TimeoutError as error:
             raise errors.Unreachable(f"Slack at {self._api_url}: no answer within {self._timeout:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            said = posting.hide(f"{type(error).__name__}: {error}", [self._token.read()])
+            said = answers.hide(f"{type(error).__name__}: {error}", [self._token.read()])
             raise errors.Unreachable(f"Slack at {self._api_url}: {said}") from error
         except (AttributeError, LookupError, ValueError) as error:
             # How the SDK stumbles over an answer that is no JSON object, as a proxy on the way may give.
@@ -222,15 +223,15 @@ class _Calls:
         code = str(data.get("error") or "") if isinstance(data, dict) else ""
         details = (data.get("response_metadata") or {}).get("messages") if isinstance(data, dict) else None
         said = f"{code} {'; '.join(map(str, details or ()))}".strip() or "no word of why"
-        text = posting.hide(f"Slack at {self._api_url}: HTTP {status}: {said}", [self._token.read()])[:500]
+        text = answers.hide(f"Slack at {self._api_url}: HTTP {status}: {said}", [self._token.read()])[:500]
         if code in _LOST:
             return errors.Missing(text)
         if status == 429 or code in _THROTTLED:
             headers = getattr(response, "headers", {})
-            return errors.Throttled(text, posting.retry_after(headers, self._clock.now()))
+            return errors.Throttled(text, answers.retry_after(headers, self._clock.now()))
         if status == 200:
             return errors.Refused(text) if code and code not in _PASSING else errors.Unreachable(text)
-        return posting.refusal(text, status, {}, self._clock)
+        return answers.refusal(text, status, {}, self._clock)
 
 
 def _metadata(message: Message) -> dict[str, Any]:

@@ -2,46 +2,24 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from daemon.adapters.text import ELLIPSIS, clean, cut, line, units
 from daemon.model.notice import Fact, Story
 
-ELLIPSIS = "…"
+__all__ = [
+    "DRY_RUN", "ELLIPSIS", "as_json", "as_mapping", "bounded_key", "clean", "cut", "cut_bytes", "headline", "line",
+    "units",
+]  # fmt: skip
+
 DRY_RUN = "DRY RUN"
-
-# Control characters but line breaks and tabs, and those that turn the reading direction of everything after them,
-# so that a line shows other words than it holds.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
-def clean(text: str) -> str:
-    """Without what cannot be seen (but line breaks and tabs), and with nothing that UTF-8 cannot carry."""
-    return _UNSEEN.sub("", text).encode("utf-8", "replace").decode("utf-8")
-
-
-def line(text: str) -> str:
-    """Cleaned, on one line."""
-    return " ".join(clean(text).split())
 
 
 def headline(story: Story) -> str:
     """The title on one line, which says so when nothing is really done."""
     title = line(story.title) or f"Rollback of {story.namespace}/{story.canary}"
     return title if not story.dry_run or title.startswith(DRY_RUN) else f"{DRY_RUN}: {title}"
-
-
-def units(text: str) -> int:
-    """The length in UTF-16 code units: the longest way in which any of the vendors counts characters."""
-    return len(text.encode("utf-16-le")) // 2
-
-
-def cut(text: str, limit: int) -> str:
-    """At most ``limit`` UTF-16 code units; what was cut ends in an ellipsis."""
-    if units(text) <= limit:
-        return text
-    return text.encode("utf-16-le")[: 2 * (limit - 1)].decode("utf-16-le", "ignore") + ELLIPSIS
 
 
 def cut_bytes(text: str, limit: int) -> str:

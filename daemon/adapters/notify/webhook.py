@@ -15,8 +15,8 @@ from daemon.adapters import times
 from daemon.adapters.notify import text
 from daemon.adapters.notify.options import ChannelOptions, HttpUrl, Timeout
 from daemon.adapters.notify.posting import Wire
-from daemon.adapters.notify.secrets import Secret, SecretFile
 from daemon.adapters.notify.surroundings import Surroundings
+from daemon.adapters.secrets import Secret, SecretFile
 from daemon.model.notice import Manner, Message
 
 KIND = "webhook"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from daemon.adapters import notify
-from daemon.adapters.notify import posting, text
-from daemon.adapters.notify.secrets import Secret
+from daemon.adapters import answers, notify
+from daemon.adapters.notify import text
+from daemon.adapters.secrets import Secret
 from daemon.model import errors
 from daemon.model.notice import Fact
 
@@ -177,7 +177,7 @@ NOW = datetime.datetime(2026, 5, 1, 12, 0, tzinfo=datetime.UTC)
     ],
 )
 def test_how_long_to_wait(said: str, seconds: float) -> None:
-    assert posting.retry_after({"Retry-After": said}, NOW) == seconds
+    assert answers.retry_after({"Retry-After": said}, NOW) == seconds
 
 
 class StoppedClock:
@@ -189,11 +189,11 @@ def test_every_status_has_its_error() -> None:
     for status in range(300, 600):
         passing = status >= 500 or status in {408, 425}
         expected = errors.Throttled if status == 429 else errors.Unreachable if passing else errors.Refused
-        assert type(posting.refusal("x", status, {}, StoppedClock())) is expected, status
+        assert type(answers.refusal("x", status, {}, StoppedClock())) is expected, status
 
 
 def test_the_longest_secret_is_hidden_first() -> None:
-    assert posting.hide("abcdef abc", ["abc", "abcdef", ""]) == "*** ***"
+    assert answers.hide("abcdef abc", ["abc", "abcdef", ""]) == "*** ***"
 
 
 @pytest.mark.parametrize("limit", range(2, 30))

@@ -1,4 +1,4 @@
-"""A channel's credential, kept in a file and read again when the file is exchanged."""
+"""A credential for a service we call, kept in a file and read again when the file is exchanged."""
 
 import pathlib
 from typing import Annotated
