@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 
+from daemon.adapters import answers as http
 from daemon.model import errors
 from daemon.model.signal import AlertGroup
 
@@ -65,7 +66,7 @@ class AlertmanagerAlerts:
         headers = await asyncio.to_thread(self._credentials)
         try:
             async with self._session.get(url, params=query, headers=headers, timeout=self._timeout) as response:
-                raw = await response.content.read(_BODY_MOST)
+                raw, _ = await http.body(response, _BODY_MOST)
                 status = response.status
             answer = json.loads(raw) if status == 200 else None
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
