@@ -31,6 +31,8 @@ EMPTIED = (
     "/apis/apps/v1/namespaces/{}/deployments",
     "/apis/apps/v1/namespaces/{}/replicasets",
     "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
+    # Not said, a real API server would keep a Job until a controller has orphaned its pods.
+    "/apis/batch/v1/namespaces/{}/jobs?propagationPolicy=Background",
     "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
     "/apis/keda.sh/v1alpha1/namespaces/{}/scaledobjects",
     "/api/v1/namespaces/{}/pods",

@@ -216,13 +216,39 @@ def _autoscaler(value: JsonObject) -> None:
         spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
 
 
+def _job(value: JsonObject) -> None:
+    spec = value.setdefault("spec", {})
+    for field in ("completions", "parallelism"):
+        spec.setdefault(field, 1)
+    spec.setdefault("backoffLimit", 6)
+    spec.setdefault("completionMode", "NonIndexed")
+    spec.setdefault("suspend", False)
+    spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
+
+
+def _job_birth(value: JsonObject) -> None:
+    """A Job selects its own pods only, by what the server writes into selector and template."""
+    metadata, spec = value["metadata"], value.setdefault("spec", {})
+    if spec.get("manualSelector"):
+        return
+    uid, name = metadata["uid"], metadata["name"]
+    template = spec.setdefault("template", {}).setdefault("metadata", {}).setdefault("labels", {})
+    template |= {"controller-uid": uid, "job-name": name}
+    template |= {"batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name}
+    spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+
+
 BUILT_IN_DEFAULTS: dict[ResourceKey, Callable[[JsonObject], None]] = {
     ("", "pods"): _pod,
     ("", "secrets"): _secret,
     ("apps", "deployments"): _deployment,
     ("apps", "replicasets"): _workload,
     ("autoscaling", "horizontalpodautoscalers"): _autoscaler,
+    ("batch", "jobs"): _job,
     ("coordination.k8s.io", "leases"): _lease,
 }
 # Only at birth: what the server itself keeps up to date afterwards.
-BIRTHS: dict[ResourceKey, Callable[[JsonObject], None]] = {("", "namespaces"): _namespace}
+BIRTHS: dict[ResourceKey, Callable[[JsonObject], None]] = {
+    ("", "namespaces"): _namespace,
+    ("batch", "jobs"): _job_birth,
+}

@@ -122,6 +122,14 @@ BUILT_INS = (
         categories=("all",),
         status=frozenset({"v2"}),
     ),
+    Resource(
+        "jobs",
+        "Job",
+        "batch",
+        categories=("all",),
+        status=V1,
+        generations=True,
+    ),
     Resource("leases", "Lease", "coordination.k8s.io", unconditional_update=False, create_on_update=True),
     DEFINITIONS,
 )

@@ -27,6 +27,11 @@ BUILT_IN_COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("MaxPods", "integer", ".spec.maxReplicas"),
         Column("Replicas", "integer", ".status.currentReplicas"),
     ),
+    "jobs": (
+        Column("Completions", "integer", ".spec.completions"),
+        Column("Succeeded", "integer", ".status.succeeded"),
+        Column("Failed", "integer", ".status.failed"),
+    ),
     "leases": (Column("Holder", "string", ".spec.holderIdentity"),),
     "customresourcedefinitions": (Column("Created At", "string", ".metadata.creationTimestamp"),),
 }

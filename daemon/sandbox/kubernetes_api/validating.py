@@ -78,7 +78,25 @@ def _autoscaler_flaws(value: JsonObject, old: JsonObject | None) -> Iterator[Jso
         yield cause("spec.maxReplicas", "FieldValueInvalid", why)
 
 
+def _job_flaws(value: JsonObject, old: JsonObject | None) -> Iterator[JsonObject]:
+    spec = value["spec"]
+    pod = (spec.get("template") or {}).get("spec") or {}
+    if not pod.get("containers"):
+        yield cause("spec.template.spec.containers", "FieldValueRequired", "Required value")
+    if pod.get("restartPolicy") not in {"Never", "OnFailure"}:
+        why = 'Required value: valid values: "OnFailure", "Never"'
+        yield cause("spec.template.spec.restartPolicy", "FieldValueRequired", why)
+    for field in ("activeDeadlineSeconds", "backoffLimit", "completions", "parallelism", "ttlSecondsAfterFinished"):
+        if spec.get(field, 0) < 0:
+            why = f"Invalid value: {spec[field]}: must be greater than or equal to 0"
+            yield cause(f"spec.{field}", "FieldValueInvalid", why)
+    for field in ("completions", "completionMode", "selector", "template"):
+        if old is not None and spec.get(field) != old["spec"].get(field):
+            yield cause(f"spec.{field}", "FieldValueInvalid", "Invalid value: field is immutable")
+
+
 OWN: dict[ResourceKey, Callable[[JsonObject, JsonObject | None], Iterator[JsonObject]]] = {
     ("", "configmaps"): _config_map_flaws,
     ("autoscaling", "horizontalpodautoscalers"): _autoscaler_flaws,
+    ("batch", "jobs"): _job_flaws,
 }
