@@ -3,6 +3,7 @@
 Never its VirtualService: there Flagger wipes foreign labels and annotations, and resets the weights.
 """
 
+import datetime
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,13 +11,26 @@ from typing import Any
 from daemon.adapters import times
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import CANARIES
-from daemon.model.canary import AlertPause, Canary, CanaryPhase, CanaryRef
+from daemon.model import errors
+from daemon.model.canary import Advance, AlertPause, Approval, Canary, CanaryPhase, CanaryRef
 from daemon.model.route import PatchOperation
 
 PAUSED = "pullback.dev/paused"
 PAUSED_BY = "paused-by.pullback.dev/"
 """One annotation per alert that holds the gate closed: a merge patch of one key needs no read before it, so
 replicas cannot overwrite each other. Value: revision, startsAt and alertname, in that order."""
+
+PROFILE = "pullback.dev/profile"
+APPROVED = "pullback.dev/approved"
+APPROVED_BY = "pullback.dev/approved-by"
+"""One name, or several with commas between them."""
+APPROVED_UNTIL = "pullback.dev/approved-until"
+APPROVED_USED = "pullback.dev/approved-used"
+"""Ours: the approval that has opened a promotion, and the beginning of that analysis."""
+ADVANCE_TO = "pullback.dev/advance-to"
+ADVANCE_BY = "pullback.dev/advance-by"
+ADVANCE_REVISION = "pullback.dev/advance-revision"
+"""Which revision it was said for; the daemon adds it where a person did not."""
 
 _ALERTNAME_MOST = 256
 _FINGERPRINT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
@@ -50,7 +64,53 @@ def read_canary(document: Mapping[str, Any]) -> Canary:
         alert_pauses=tuple(_pauses(annotations)),
         resource_version=str(metadata.get("resourceVersion", "")),
         progress_deadline=_whole(spec.get("progressDeadlineSeconds")),
+        steps=_steps(spec.get("analysis") or {}),
+        hooks=frozenset(_hook_types(spec.get("analysis") or {})),
+        profile=str(annotations.get(PROFILE) or ""),
+        approval=_approval(annotations),
+        advance=_advance(annotations),
     )
+
+
+def _steps(analysis: Mapping[str, Any]) -> tuple[float, ...]:
+    """Flagger's ``stepWeights``, else ``stepWeight`` up to ``maxWeight`` (which is 100 where it is not said)."""
+    listed = analysis.get("stepWeights")
+    if isinstance(listed, list) and listed:
+        return tuple(sorted(float(one) for one in listed if isinstance(one, int)))
+    step, most = _whole(analysis.get("stepWeight")), _whole(analysis.get("maxWeight")) or 100
+    if not step or step < 1:
+        return ()
+    return tuple(float(weight) for weight in range(step, min(most, 100) + 1, step))
+
+
+def _hook_types(analysis: Mapping[str, Any]) -> list[str]:
+    webhooks = analysis.get("webhooks") or ()
+    # Flagger's own default for a webhook without a type.
+    return [str(one.get("type") or "rollout") for one in webhooks if isinstance(one, dict)]
+
+
+def _approval(annotations: Mapping[str, str]) -> Approval | None:
+    revision = annotations.get(APPROVED)
+    if not revision:
+        return None
+    by, until = annotations.get(APPROVED_BY, ""), annotations.get(APPROVED_UNTIL, "")
+    word = f"{revision} {by} {until}"
+    used, _, began = annotations.get(APPROVED_USED, "").rpartition(" ")
+    names = dict.fromkeys(name.strip() for name in by.split(",") if name.strip())
+    # An expiry that cannot be read has passed: what was meant cannot be told.
+    read = times.read(until) or datetime.datetime.fromtimestamp(0, datetime.UTC) if until else None
+    return Approval(revision, tuple(names), read, word, times.read(began) if used == word else None)
+
+
+def _advance(annotations: Mapping[str, str]) -> Advance | None:
+    word = annotations.get(ADVANCE_TO)
+    try:
+        to = float(word or "")
+    except ValueError:
+        return None
+    if word is None or not 0 <= to <= 100:
+        return None
+    return Advance(to, annotations.get(ADVANCE_REVISION, ""), annotations.get(ADVANCE_BY, ""), word)
 
 
 def _whole(value: Any) -> int | None:
@@ -92,8 +152,27 @@ class FlaggerCanaries:
             operations.append(PatchOperation("add", path, seconds))
         return read_canary(await self._client.patch(CANARIES, canary.namespace, canary.name, operations))
 
-    async def _annotate(self, canary: CanaryRef, annotations: Mapping[str, str | None]) -> Canary:
-        body = {"metadata": {"annotations": dict(annotations)}}
+    async def use_approval(self, canary: CanaryRef, approval: Approval, began: datetime.datetime) -> Canary:
+        document = await self._client.get(CANARIES, canary.namespace, canary.name)
+        there = read_canary(document)
+        if there.approval is None or there.approval.word != approval.word:
+            raise errors.Conflict(f"the approval on Canary {canary} has changed")
+        annotations = {APPROVED_USED: f"{approval.word} {times.write(began)}"}
+        return await self._annotate(canary, annotations, resource_version=there.resource_version)
+
+    async def bind_advance(self, canary: Canary) -> Canary:
+        annotations = {ADVANCE_REVISION: canary.revision}
+        return await self._annotate(canary.ref, annotations, resource_version=canary.resource_version)
+
+    async def act(self, canary: Canary, annotations: Mapping[str, str | None]) -> Canary:
+        return await self._annotate(canary.ref, annotations, resource_version=canary.resource_version)
+
+    async def _annotate(
+        self, canary: CanaryRef, annotations: Mapping[str, str | None], *, resource_version: str = ""
+    ) -> Canary:
+        body: dict[str, Any] = {"metadata": {"annotations": dict(annotations)}}
+        if resource_version:
+            body["metadata"]["resourceVersion"] = resource_version
         return read_canary(await self._client.merge(CANARIES, canary.namespace, canary.name, body))
 
 

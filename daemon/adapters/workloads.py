@@ -7,6 +7,9 @@ from typing import Any
 
 from daemon.model.canary import Workload
 
+REVISION_NUMBER = "deployment.kubernetes.io/revision"
+"""Written by the Deployment controller: what ``kubectl rollout undo --to-revision`` takes."""
+
 
 def read_workload(document: Mapping[str, Any]) -> Workload:
     """A Deployment from its JSON."""
@@ -26,6 +29,7 @@ def read_workload(document: Mapping[str, Any]) -> Workload:
         generation=int(metadata.get("generation") or 0),
         template=_hash(template),
         resource_version=str(metadata.get("resourceVersion", "")),
+        revision_number=str((metadata.get("annotations") or {}).get(REVISION_NUMBER) or ""),
     )
 
 

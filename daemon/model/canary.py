@@ -65,6 +65,34 @@ class AlertPause:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Approval:
+    """Somebody said that one revision may be promoted (``pullback.dev/approved`` and what belongs to it).
+
+    ``until`` is None where it was not said. ``used`` says which promotion it has opened: the beginning of that
+    analysis. ``word`` is all of it but ``used`` as it stands there: the same word is the same approval.
+    """
+
+    revision: str
+    by: tuple[str, ...]
+    until: datetime.datetime | None
+    word: str
+    used: datetime.datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Advance:
+    """Somebody said that soaks up to a weight need not be waited for (``pullback.dev/advance-to``).
+
+    ``revision`` is empty until it is bound to one. ``word`` is the annotation as it stands there.
+    """
+
+    to: float
+    revision: str
+    by: str
+    word: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Workload:
     """What runs the pods of one side: enough of a Deployment to tell versions and readiness."""
 
@@ -79,6 +107,8 @@ class Workload:
     template: str = ""
     """A hash of the pod template: tells one version from another, nothing else."""
     resource_version: str = ""
+    revision_number: str = ""
+    """The Deployment controller's number for this template, by which it can be undone to; empty where there is none."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,6 +141,14 @@ class Canary:
     progress_deadline: int | None = None
     """Seconds; Flagger's ``spec.progressDeadlineSeconds``, None where it is not set (Flagger then takes 600)."""
     controller: Controller = Controller.FLAGGER
+    steps: tuple[float, ...] = ()
+    """The weights the controller will go through, ascending; empty where it does not say."""
+    hooks: frozenset[str] = frozenset()
+    """Types of the webhooks its analysis calls, whoever answers them."""
+    profile: str = ""
+    """Which profile of the configuration its gates follow; empty: the default."""
+    approval: Approval | None = None
+    advance: Advance | None = None
 
     @property
     def canary_service(self) -> str:

@@ -83,19 +83,41 @@ class Reason(enum.StrEnum):
     """The canary object no longer exists."""
     DRY_RUN = "dry-run"
     """Only what would be done is written down."""
+    ALERT_AFTER_PROMOTION = "alert-after-promotion"
+    """The revision was promoted a moment ago: no traffic can be pulled back, a person must revert it."""
     PAUSED = "paused"
     """A person paused this canary."""
     OPEN = "open"
     """Nothing speaks against it."""
     CANNOT_KNOW = "cannot-know"
     """What we have seen is too old, or not this revision's: the safe answer."""
+    UNKNOWN_PROFILE = "unknown-profile"
+    """The canary names a profile that the configuration does not have."""
+    CHECK_FAILED = "check-failed"
+    """A check of this gate failed; the answer says what was expected and what was seen."""
+    CHECK_RUNNING = "check-running"
+    """A check of this gate has not ended yet."""
+    CHECK_UNDECIDED = "check-undecided"
+    """A check cannot say: not enough traffic yet, or what it asks does not answer."""
+    SOAKING = "soaking"
+    """The stage has not lasted long enough."""
+    APPROVAL_MISSING = "approval-missing"
+    """Nobody, or not enough people, have approved this revision."""
+    APPROVAL_OF_ANOTHER_REVISION = "approval-of-another-revision"
+    """What was approved is not what is being promoted."""
+    APPROVAL_EXPIRED = "approval-expired"
+    """It was approved too long ago."""
+    APPROVAL_USED = "approval-used"
+    """It has opened a promotion already."""
+    APPROVED = "approved"
+    """Approved by a named person, for this very revision."""
     NO_ROLLBACK = "no-rollback"
     """No rollback of this revision is in force."""
     RECORDED = "recorded"
     """Noted; nothing to answer."""
 
 
-HANDS_OFF = frozenset({Reason.PROMOTION_UNDER_WAY, Reason.PROMOTION_BROKE})
+HANDS_OFF = frozenset({Reason.PROMOTION_UNDER_WAY, Reason.PROMOTION_BROKE, Reason.ALERT_AFTER_PROMOTION})
 """Escalations in which no traffic is moved (law 9)."""
 
 ENDINGS = frozenset({Reason.FAILURE_ACCEPTED, Reason.NEW_REVISION_BEGAN, Reason.REVISION_PROMOTED,
@@ -179,6 +201,10 @@ class Evidence:
     write_refused: str = ""
     rehearsing: bool = False
     """The daemon only writes down what it would do."""
+    bakes_until: datetime.datetime | None = None
+    """Of a revision that is promoted: until when an alert about it pages."""
+    undo: str = ""
+    """The command that takes the workload back to its last good version."""
     limits: Limits = Limits()
 
     @property

@@ -7,11 +7,13 @@ before the first status write (when the signal came, what the routes said before
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import ROLLBACKS
 from daemon.adapters.ledger.reading import read_rollback
+from daemon.adapters.ledger.revisions import KubernetesRevisions, read_revision
 from daemon.adapters.ledger.writing import BEFORE, DECIDED_AT, RECEIVED_AT, as_document, as_status
 from daemon.model import errors
 from daemon.model.rollback import Amendment, NewRollback, Rollback
 
-__all__ = ["BEFORE", "DECIDED_AT", "RECEIVED_AT", "KubernetesLedger", "as_document", "as_status", "read_rollback"]
+__all__ = ["BEFORE", "DECIDED_AT", "RECEIVED_AT", "KubernetesLedger", "KubernetesRevisions",
+           "as_document", "as_status", "read_revision", "read_rollback"]  # fmt: skip
 
 
 class KubernetesLedger:

@@ -1,10 +1,10 @@
 """What came after zero, as it stands in ``status``: evidence, cleanup and notices, both ways."""
 
-import datetime
 from collections.abc import Mapping
 from typing import Any
 
 from daemon.adapters import times
+from daemon.adapters.ledger import fields
 from daemon.model.cleanup import Cleanup, CleanupState, Nudge, PausedScaler
 from daemon.model.keeping import KeptEvidence
 from daemon.model.notice import Notice
@@ -21,41 +21,41 @@ def as_status(amendment: Amendment) -> dict[str, Any]:
     if amendment.cleanup is not None:
         status["cleanup"] = _cleanup(amendment.cleanup)
     if amendment.notices is not None:
-        status["notices"] = [_notice(notice) for notice in amendment.notices]
+        status["notices"] = [write_notice(notice) for notice in amendment.notices]
     return status
 
 
 def read_evidence(said: Any) -> KeptEvidence | None:
     """None for nothing."""
-    at = _moment(said, "keptAt")
+    at = fields.moment(said, "keptAt")
     if at is None:
         return None
     return KeptEvidence(
-        config_map=_text(said, "configMap"),
+        config_map=fields.text(said, "configMap"),
         at=at,
-        pods=_number(said, "pods"),
-        missing=_words(said, "missing"),
+        pods=fields.number(said, "pods"),
+        missing=fields.words(said, "missing"),
     )
 
 
 def read_cleanup(said: Any) -> Cleanup | None:
     """None for nothing, and for a state that this version does not know."""
-    at = _moment(said, "at")
+    at = fields.moment(said, "at")
     state = next((one for one in CleanupState if one.value == said.get("state")), None) if at is not None else None
     if at is None or state is None:
         return None
-    nudge, lent_at = said.get("nudge") or {}, _moment(said.get("nudge") or {}, "at")
+    nudge, lent_at = said.get("nudge") or {}, fields.moment(said.get("nudge") or {}, "at")
     return Cleanup(
         state=state,
-        detail=_text(said, "detail"),
+        detail=fields.text(said, "detail"),
         at=at,
-        template=_text(said, "template"),
+        template=fields.text(said, "template"),
         nudge=None if lent_at is None else Nudge(
-            original=nudge.get("original"), at=lent_at, restored_at=_moment(nudge, "restoredAt")
+            original=nudge.get("original"), at=lent_at, restored_at=fields.moment(nudge, "restoredAt")
         ),
         scalers=tuple(_read_scaler(one) for one in said.get("scalers") or ()),
-        scaled_down=_number(said, "scaledDown"),
-        scaled_from=_number(said, "scaledFrom"),
+        scaled_down=fields.number(said, "scaledDown"),
+        scaled_from=fields.number(said, "scaledFrom"),
     )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def _cleanup(cleanup: Cleanup) -> dict[str, Any]:
         "nudge": None if cleanup.nudge is None else {
             "original": cleanup.nudge.original,
             "at": times.write(cleanup.nudge.at),
-            "restoredAt": _written(cleanup.nudge.restored_at),
+            "restoredAt": fields.written(cleanup.nudge.restored_at),
         },
         "scalers": [_scaler(one) for one in cleanup.scalers],
         "scaledDown": cleanup.scaled_down,
@@ -91,17 +91,23 @@ def _cleanup(cleanup: Cleanup) -> dict[str, Any]:
 
 
 def _scaler(one: PausedScaler) -> dict[str, Any]:
-    return _there(
-        {"kind": one.kind, "name": one.name, "original": one.original, "restoredAt": _written(one.restored_at)}
+    return fields.there(
+        {"kind": one.kind, "name": one.name, "original": one.original, "restoredAt": fields.written(one.restored_at)}
     )
 
 
 def _read_scaler(one: Mapping[str, Any]) -> PausedScaler:
-    return PausedScaler(_text(one, "kind"), _text(one, "name"), _text(one, "original"), _moment(one, "restoredAt"))
+    return PausedScaler(
+        kind=fields.text(one, "kind"),
+        name=fields.text(one, "name"),
+        original=fields.text(one, "original"),
+        restored_at=fields.moment(one, "restoredAt"),
+    )
 
 
-def _notice(notice: Notice) -> dict[str, Any]:
-    return _there({
+def write_notice(notice: Notice) -> dict[str, Any]:
+    """What one channel has been told, as JSON."""
+    return fields.there({
         "channel": notice.channel,
         "dedupKey": notice.dedup_key,
         "due": list(notice.due),
@@ -111,49 +117,24 @@ def _notice(notice: Notice) -> dict[str, Any]:
         "reference": notice.reference,
         "attempts": notice.attempts,
         "problem": notice.problem[:_TEXT_MOST],
-        "plannedAt": _written(notice.planned_at),
-        "deliveredAt": _written(notice.delivered_at),
-        "refusedAt": _written(notice.refused_at),
+        "plannedAt": fields.written(notice.planned_at),
+        "deliveredAt": fields.written(notice.delivered_at),
+        "refusedAt": fields.written(notice.refused_at),
     })  # fmt: skip
 
 
 def _read_notice(one: Mapping[str, Any]) -> Notice:
     return Notice(
-        channel=_text(one, "channel"),
-        dedup_key=_text(one, "dedupKey"),
-        due=_words(one, "due"),
-        said=_words(one, "said"),
-        refused=_words(one, "refused"),
-        begun=_words(one, "begun"),
-        reference=_text(one, "reference"),
-        attempts=_number(one, "attempts"),
-        problem=_text(one, "problem"),
-        planned_at=_moment(one, "plannedAt"),
-        delivered_at=_moment(one, "deliveredAt"),
-        refused_at=_moment(one, "refusedAt"),
+        channel=fields.text(one, "channel"),
+        dedup_key=fields.text(one, "dedupKey"),
+        due=fields.words(one, "due"),
+        said=fields.words(one, "said"),
+        refused=fields.words(one, "refused"),
+        begun=fields.words(one, "begun"),
+        reference=fields.text(one, "reference"),
+        attempts=fields.number(one, "attempts"),
+        problem=fields.text(one, "problem"),
+        planned_at=fields.moment(one, "plannedAt"),
+        delivered_at=fields.moment(one, "deliveredAt"),
+        refused_at=fields.moment(one, "refusedAt"),
     )
-
-
-def _there(fields: dict[str, Any]) -> dict[str, Any]:
-    # In a list, a merge patch deletes nothing: a null would stand in the object, and be refused by its schema.
-    return {key: value for key, value in fields.items() if value is not None}
-
-
-def _written(moment: datetime.datetime | None) -> str | None:
-    return None if moment is None else times.write(moment)
-
-
-def _moment(said: Any, field: str) -> datetime.datetime | None:
-    return times.read(said.get(field)) if isinstance(said, dict) else None
-
-
-def _text(said: Mapping[str, Any], field: str) -> str:
-    return str(said.get(field) or "")
-
-
-def _number(said: Mapping[str, Any], field: str) -> int:
-    return int(said.get(field) or 0)
-
-
-def _words(said: Mapping[str, Any], field: str) -> tuple[str, ...]:
-    return tuple(map(str, said.get(field) or ()))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from daemon.adapters import times
-from daemon.adapters.ledger import aftermath
+from daemon.adapters.ledger import aftermath, fields
 from daemon.adapters.ledger.writing import BEFORE, DECIDED_AT, RECEIVED_AT
 from daemon.model.canary import CanaryRef
 from daemon.model.notice import Severity
@@ -40,12 +40,12 @@ def read_rollback(document: Mapping[str, Any]) -> Rollback:
         created_at=created,
         canary=CanaryRef(namespace, str((spec.get("canaryRef") or {}).get("name") or "")),
         revision=str(spec.get("revision") or status.get("revision") or ""),
-        trigger=_member(Trigger, spec.get("trigger"), Trigger.OPERATOR),
+        trigger=fields.member(Trigger, spec.get("trigger"), Trigger.OPERATOR),
         reason=str(spec.get("reason") or ""),
         requested_by=str(spec.get("requestedBy") or ""),
         signal=_read_signal(spec.get("signal")),
         dry_run=bool(spec.get("dryRun")),
-        phase=_member(RollbackPhase, status.get("phase"), RollbackPhase.PENDING),
+        phase=fields.member(RollbackPhase, status.get("phase"), RollbackPhase.PENDING),
         timeline=_read_timeline(status, annotations),
         checksum=str(status.get("checksum") or ""),
         holds=int(status.get("holds") or 0),
@@ -54,15 +54,11 @@ def read_rollback(document: Mapping[str, Any]) -> Rollback:
         proof=tuple(map(str, status.get("proof") or ())),
         conditions=tuple(_read_conditions(status.get("conditions") or (), created)),
         message=str(status.get("message") or ""),
-        severity=_member(Severity, spec.get("severity"), None),
+        severity=fields.member(Severity, spec.get("severity"), None),
         evidence=aftermath.read_evidence(status.get("evidence")),
         cleanup=aftermath.read_cleanup(status.get("cleanup")),
         notices=aftermath.read_notices(status.get("notices")),
     )
-
-
-def _member(kind: Any, value: object, default: Any) -> Any:
-    return next((member for member in kind if member.value == value), default)
 
 
 def _read_timeline(status: Mapping[str, Any], annotations: Mapping[str, str]) -> Timeline:
@@ -129,7 +125,7 @@ def _route(one: Mapping[str, Any]) -> RouteRef:
 def _read_conditions(conditions: Any, created: datetime.datetime) -> list[Condition]:
     found = []
     for one in conditions:
-        milestone = _member(Milestone, one.get("type"), None)
+        milestone = fields.member(Milestone, one.get("type"), None)
         if milestone is not None:
             at = times.read(one.get("lastTransitionTime")) or created
             found.append(Condition(milestone, str(one.get("reason", "")), str(one.get("message", "")), at))
