@@ -8,7 +8,8 @@ import datetime
 from collections.abc import Sequence
 from typing import Protocol
 
-from daemon.model.canary import AlertPause, Canary, CanaryRef, Workload
+from daemon.model.canary import AlertPause, Approval, Canary, CanaryRef, Workload
+from daemon.model.canary_revision import CanaryRevision, NewRevision
 from daemon.model.checking import Finding, Subject
 from daemon.model.cleanup import PausedScaler
 from daemon.model.decision import Decision, Intent, Reason
@@ -18,7 +19,7 @@ from daemon.model.notice import Manner, Message
 from daemon.model.outcome import StepOutcome
 from daemon.model.rollback import Amendment, NewRollback, Rollback
 from daemon.model.route import RouteObject, RoutePatch, RouteRef, RouteView, Sides
-from daemon.model.signal import Alert, AlertGroup, HookType, MalformedAlert, Source
+from daemon.model.signal import Alert, AlertGroup, Hook, MalformedAlert, Source
 
 
 class Clock(Protocol):
@@ -61,6 +62,36 @@ class Canaries(Protocol):
 
     async def set_progress_deadline(self, canary: CanaryRef, expected: int | None, seconds: int | None) -> Canary:
         """None is a field that is not there. Raises Conflict when it is not ``expected`` any more."""
+        ...
+
+
+    async def use_approval(self, canary: CanaryRef, approval: Approval, began: datetime.datetime) -> Canary:
+        """Notes that this very approval has opened the promotion of the analysis that began then. Raises Conflict when
+        it is not there any more."""
+        ...
+
+    async def bind_advance(self, canary: Canary) -> Canary:
+        """Notes which revision an ``advance-to`` was said for. Raises Conflict when the object has changed."""
+        ...
+
+
+class Revisions(Protocol):
+    """The records of revisions on their way up."""
+
+    async def open(self, record: NewRevision) -> CanaryRevision:
+        """Creates the record, or returns the one of that name that is there already."""
+        ...
+
+    async def amend(self, before: CanaryRevision, after: CanaryRevision) -> CanaryRevision:
+        """Raises Conflict when the record is no longer ``before``."""
+        ...
+
+    async def read(self, namespace: str, name: str) -> CanaryRevision | None:
+        """The record as the API server has it now (not as the watch had it); None when it does not exist."""
+        ...
+
+    async def delete(self, record: CanaryRevision) -> None:
+        """Deletes this very record: Conflict when it has changed since it was read."""
         ...
 
 
@@ -194,7 +225,7 @@ class Observer(Protocol):
         """A person is needed. ``break_glass`` are commands that do by hand what is missing."""
         ...
 
-    def gate_answered(self, hook: HookType, canary: CanaryRef, decision: Decision, *, opened: bool) -> None: ...
+    def gate_answered(self, hook: Hook, decision: Decision, *, opened: bool) -> None: ...
 
     def notice_sent(self, canary: CanaryRef, channel: str, key: str, error: NeighbourError | None) -> None:
         """One message to one channel: taken, or why not."""
@@ -204,7 +235,7 @@ class Observer(Protocol):
         """Something after zero could not be done now; it will be tried again, and nothing else waits for it."""
         ...
 
-    def record_pruned(self, record: Rollback) -> None:
+    def record_pruned(self, canary: CanaryRef, name: str) -> None:
         """A record was old enough to be forgotten."""
         ...
 

@@ -26,6 +26,7 @@ CRDS = (ROOT / "daemon/sandbox/crds", ROOT / "helm/pullback/crds")
 TEST_NAMESPACE = "test"
 EMPTIED = (
     "/apis/pullback.dev/v1alpha1/namespaces/{}/rollbacks",
+    "/apis/pullback.dev/v1alpha1/namespaces/{}/canaryrevisions",
     "/apis/flagger.app/v1beta1/namespaces/{}/canaries",
     "/apis/networking.istio.io/v1/namespaces/{}/virtualservices",
     "/apis/apps/v1/namespaces/{}/deployments",

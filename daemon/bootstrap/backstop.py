@@ -29,20 +29,30 @@ def pulling(
     async def take(group: AlertGroup) -> GroupAnswer:
         return await intake.take(group, surroundings.clock.now(), Source.PULL)
 
+    alerts = firing(settings, session)
+    assert alerts is not None  # noqa: S101 - there are URLs
     return Pulling(
-        alerts=alertmanager.AlertmanagerAlerts(
-            session,
-            urls=pull.alertmanager_urls,
-            receiver=pull.receiver,
-            read=door.parse,
-            bearer_token_file=pull.bearer_token_file,
-            username=pull.username,
-            password_file=pull.password_file,
-            timeout=pull.timeout,
-        ),
+        alerts=alerts,
         take=take,
         ready=lambda: "" if watches.whole else "the world has not been seen whole",
         observer=observer,
         chance=surroundings.chance,
         every=pull.every,
+    )
+
+
+def firing(settings: Settings, session: aiohttp.ClientSession) -> ports.FiringAlerts | None:
+    """What asks Alertmanager; None when no Alertmanager is configured."""
+    pull = settings.pull
+    if not pull.alertmanager_urls:
+        return None
+    return alertmanager.AlertmanagerAlerts(
+        session,
+        urls=pull.alertmanager_urls,
+        receiver=pull.receiver,
+        read=door.parse,
+        bearer_token_file=pull.bearer_token_file,
+        username=pull.username,
+        password_file=pull.password_file,
+        timeout=pull.timeout,
     )

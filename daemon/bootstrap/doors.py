@@ -2,7 +2,7 @@
 
 import ssl
 
-from daemon.adapters import evidence, notify
+from daemon.adapters import checks, evidence, notify
 from daemon.adapters.credentials import Credentials
 from daemon.model import errors
 from daemon.settings import Door, Settings, Tls
@@ -41,7 +41,8 @@ def tls_context(tls: Tls) -> ssl.SSLContext | None:
 
 
 def check_aftermath(settings: Settings) -> None:
-    """Raises ConfigurationError for a channel that cannot be built (its kind, an option, a secret file), and for a
-    pattern of ``evidence.redact`` that cannot be used."""
+    """Raises ConfigurationError for a channel or a check that cannot be built (its kind, an option, a secret file), and
+    for a pattern of ``evidence.redact`` that cannot be used."""
     notify.check(settings.notices.channels)
+    checks.check(settings.gates.checks)
     evidence.compiled(settings.evidence.redact)

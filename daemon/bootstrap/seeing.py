@@ -9,10 +9,11 @@ from daemon.adapters import flagger, ledger, traffic, workloads
 from daemon.adapters.clock import SystemChance, SystemClock
 from daemon.adapters.kubernetes import reflector
 from daemon.adapters.kubernetes.client import KubernetesClient
-from daemon.adapters.kubernetes.resources import CANARIES, DEPLOYMENTS, ROLLBACKS, Resource
-from daemon.model.canary import CanaryRef
+from daemon.adapters.kubernetes.resources import CANARIES, CANARY_REVISIONS, DEPLOYMENTS, ROLLBACKS, Resource
+from daemon.model.canary import Canary, CanaryRef
 from daemon.model.decision import Limits
 from daemon.model.route import RouteObject, RouteRef
+from daemon.model.stages import Profile
 from daemon.policy.correlating import CanaryIndex
 from daemon.settings import Settings
 from daemon.workflow.gathering import Gatherer
@@ -60,8 +61,16 @@ def open_eyes(settings: Settings, client: KubernetesClient, surroundings: Surrou
         clock=surroundings.clock,
         limits=Limits(deadline=settings.rollback.deadline, clock_tolerance=settings.correlation.clock_tolerance),
         rehearsing=settings.rollback.dry_run,
+        bake=_bake(settings.profiles),
     )
     return Sight(world, kinds, routes, _names(kinds, settings.kubernetes.cluster_domain), Standings(), gatherer)
+
+
+def _bake(profiles: Mapping[str, Profile]) -> Callable[[Canary], float]:
+    def bake(canary: Canary) -> float:
+        return profiles.get(canary.profile or "default", profiles["default"]).promotion.bake
+
+    return bake
 
 
 def _names(kinds: Mapping[str, traffic.RouteKind], cluster_domain: str) -> Names:
@@ -99,6 +108,9 @@ def receivers(sight: Sight) -> list[tuple[Sequence[Resource], reflector.Receive]
         return lambda namespace, name: world.drop_route(RouteRef(kind, namespace, name))
 
     return [
+        ((CANARY_REVISIONS,), receive(
+            lambda one: world.put_revision(ledger.read_revision(one)), world.drop_revision
+        )),
         ((ROLLBACKS,), receive(lambda one: world.put_record(ledger.read_rollback(one)), world.drop_record)),
         *(
             (kind.RESOURCES, receive(put_route(kind), drop_route(name)))

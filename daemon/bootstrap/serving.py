@@ -9,13 +9,12 @@ import aiohttp
 
 from daemon import ports
 from daemon.adapters import break_glass, flagger, ledger, notify, prometheus
-from daemon.adapters.kubernetes import reflector
 from daemon.adapters.kubernetes.client import KubernetesClient
-from daemon.adapters.kubernetes.resources import CANARIES, ROLLBACKS, Resource
+from daemon.adapters.kubernetes.resources import CANARIES
 from daemon.adapters.kubernetes.watches import Watches
-from daemon.bootstrap import backstop, leading
+from daemon.bootstrap import backstop, gatekeeping, leading, watching
 from daemon.bootstrap.doors import door, tls_context
-from daemon.bootstrap.seeing import Sight, Surroundings, open_eyes, receivers
+from daemon.bootstrap.seeing import Sight, Surroundings, open_eyes
 from daemon.lifecycle import Lifecycle
 from daemon.model import errors
 from daemon.model.canary import CanaryRef
@@ -27,9 +26,9 @@ from daemon.web.promises import Bounds, Rooms
 from daemon.web.server import Server
 from daemon.workflow import proving, rollback
 from daemon.workflow.executing import Executor
-from daemon.workflow.gating import Gates
 from daemon.workflow.intake import Intake
 from daemon.workflow.letters import Judge, Letter
+from daemon.workflow.listening import Listener
 from daemon.workflow.mailboxes import Mailboxes
 from daemon.workflow.noticing import Noticing
 from daemon.workflow.proving import Prover
@@ -87,8 +86,15 @@ async def _start(
     session = aiohttp.ClientSession(trust_env=True, cookie_jar=aiohttp.DummyCookieJar())
     await stack.enter_async_context(session)
     sight = open_eyes(settings, client, surroundings)
+    made = gatekeeping.built_checks(settings, surroundings, sight, client, session)
     metrics = Metrics(clock=surroundings.clock, version=version())
-    observer = audience.gather(metrics, logs)
+    chronicle = gatekeeping.chronicle(
+        surroundings, sight, client, audience.gather(metrics, logs), lambda: watches.whole
+    )  # fmt: skip
+    listener = Listener(world=sight.world, clock=surroundings.clock, note=chronicle.note)
+    observer = audience.gather(metrics, logs, listener)
+    checking = gatekeeping.runner(settings, surroundings, made, observer)
+    checking.heard = listener.checked
     channels = notify.build(
         settings.notices.channels, notify.Surroundings(session=session, client=client, clock=surroundings.clock)
     )
@@ -101,21 +107,22 @@ async def _start(
         gatherer=sight.gatherer,
         nudge=mailboxes.nudge,
         aftermath=aftermath.touched,
+        chronicle=chronicle.touched,
     )
-    watches = _watches(settings, surroundings, sight, client, logs, noticing)
-    gates = Gates(
-        world=sight.world,
-        standings=sight.standings,
-        clock=surroundings.clock,
-        observer=observer,
-        # Without the records nobody knows what is in force.
-        fresh=lambda: watches.whole and watches.fresh(CANARIES.kind),
-        clock_tolerance=settings.correlation.clock_tolerance,
+    watches = watching.watches(settings, surroundings, sight, client, logs, noticing)
+    gates, showing = gatekeeping.gates(
+        settings,
+        surroundings,
+        sight,
+        observer,
+        # Without the records nobody knows what is in force; without the routes, at what weight it soaks.
+        lambda: watches.whole and not watches.problem(),
+        checking,
+        flagger.FlaggerCanaries(client),
     )
-    showing = Showing(world=sight.world, standings=sight.standings, gatherer=sight.gatherer, gates=gates)
     watchdog = Watchdog(expected=bool(settings.policy.watchdog_alertname), late=settings.policy.watchdog_late)
     intake = Intake(
-        world=sight.world,
+        gatherer=sight.gatherer,
         mailboxes=mailboxes,
         observer=observer,
         rules=settings.rules,
@@ -137,6 +144,7 @@ async def _start(
             flagger=hooks,
             console=console,
             canaries=showing.canaries,
+            canary=showing.story,
             rollbacks=showing.rollbacks,
             alive=lifecycle.alive,
             ready=watches.problem,
@@ -158,6 +166,8 @@ async def _start(
     await server.start()
     # Stopped in reverse: first no new work, then the running writes, then the port.
     lifecycle.on_stop("server", server.stop)
+    lifecycle.on_stop("chronicle", chronicle.stop)
+    lifecycle.on_stop("checking", checking.stop)
     lifecycle.on_stop("prover", prover.stop)
     lifecycle.on_stop("mailboxes", lambda: mailboxes.drain(settings.lifecycle.drain))
     lifecycle.on_stop("turning away", lambda: _turn_away(server, settings.lifecycle.linger))
@@ -234,39 +244,6 @@ def _probe(settings: Settings, session: aiohttp.ClientSession) -> ports.TrafficP
         query=settings.proof.prometheus_query,
         timeout=settings.proof.prometheus_timeout,
     )
-
-
-def _watches(
-    settings: Settings,
-    surroundings: Surroundings,
-    sight: Sight,
-    client: KubernetesClient,
-    logs: Logs,
-    noticing: Noticing,
-) -> Watches:
-    pace = reflector.Pace(
-        watch_seconds=settings.kubernetes.watch_timeout, absent_retry=settings.kubernetes.absent_retry
-    )
-
-    def report(served: Resource, namespace: str | None, state: str) -> None:
-        if served.kind in sight.routes.served:
-            sight.routes.served[served.kind] = served
-        logs.watch_changed(str(served), namespace, state)
-        watches.health_changed()
-
-    watches = Watches(
-        [
-            reflector.Reflector(
-                client, versions, namespace, receive=receive, report=report, chance=surroundings.chance, pace=pace
-            )
-            for versions, receive in receivers(sight)
-            for namespace in (settings.kubernetes.namespaces or (None,))
-        ],
-        required=frozenset({ROLLBACKS.kind}),
-        stale_after=settings.kubernetes.stale_after,
-        synced=noticing.whole,
-    )
-    return watches
 
 
 def _seen(sight: Sight, showing: Showing, watches: Watches, watchdog: Watchdog, channels: Sequence[str]) -> Seen:

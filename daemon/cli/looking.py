@@ -20,7 +20,7 @@ from daemon.model.signal import Alert, AlertGroup, MalformedAlert
 from daemon.policy import deciding
 from daemon.settings import Settings
 from daemon.web import alertmanager
-from daemon.workflow.gating import Gates
+from daemon.workflow.hearing import Hearing
 from daemon.workflow.showing import Showing
 
 
@@ -61,12 +61,13 @@ def status(settings: Settings, output: str) -> int:
         for record in sight.world.all_records():
             if not record.finished:
                 sight.gatherer.gather(record.canary, sight.standings.of(record.canary))
-        showing = _showing(sight)
+        showing = shown(sight, settings)
         return {"canaries": showing.canaries(), "rollbacks": showing.rollbacks(Filter())}
 
     document = asyncio.run(run())
     for canary in document["canaries"]:
-        canary["gate"] = "open" if canary["trafficIncrease"]["open"] else canary["trafficIncrease"]["reason"]
+        gate = canary["gates"]["confirm-traffic-increase"]
+        canary["gate"] = "open" if gate["open"] else gate["reason"]
     canaries = printing.table(
         document["canaries"],
         {"NAMESPACE": "namespace", "CANARY": "name", "PHASE": "phase", "REVISION": "revision", "WEIGHT%": "weight",
@@ -99,7 +100,7 @@ def history(settings: Settings, wanted: Filter, output: str) -> int:
     async def run() -> list[dict[str, Any]]:
         async with connected(settings) as client:
             sight = await look(settings, client)
-        return _showing(sight).rollbacks(wanted)
+        return shown(sight, settings).rollbacks(wanted)
 
     document = asyncio.run(run())
     rows = [
@@ -152,7 +153,7 @@ def _explained(settings: Settings, sight: bootstrap.Sight, alert: Alert | Malfor
     if rule is None:
         no_rule = Decision(Verdict.IGNORE, Reason.NO_RULE_MATCHES, "no rule of policy.rules matches")
         return _answer(alert.fingerprint, alert.name, no_rule)
-    match = sight.world.correlate(alert.labels)
+    match = sight.gatherer.whom(alert.labels)
     if match.ref is None:
         unmatched = Decision(Verdict.IGNORE, match.reason or Reason.UNMATCHED, match.detail)
         return _answer(alert.fingerprint, alert.name, unmatched, rule=rule)
@@ -239,20 +240,7 @@ def plan(settings: Settings, ref: CanaryRef, output: str) -> int:
     return 0
 
 
-def _showing(sight: bootstrap.Sight) -> Showing:
-    gates = Gates(
-        world=sight.world,
-        standings=sight.standings,
-        clock=bootstrap.Surroundings().clock,
-        observer=_Silence(),
-        fresh=lambda: True,
-        clock_tolerance=0.0,
-    )
-    return Showing(world=sight.world, standings=sight.standings, gatherer=sight.gatherer, gates=gates)
-
-
-class _Silence:
-    """Hears nothing: a look from outside is no event."""
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_, **__: None
+def shown(sight: bootstrap.Sight, settings: Settings) -> Showing:
+    """What the daemon would show, by what the objects say: nothing is run, noted or used."""
+    _, showing = bootstrap.gates(settings, bootstrap.Surroundings(), sight, Hearing(), lambda: True)
+    return showing

@@ -22,15 +22,39 @@ def primary_is_changing(evidence: Evidence) -> Decision | None:
         return Decision(
             Verdict.ESCALATE, Reason.PROMOTION_UNDER_WAY,
             f"phase {canary.phase}: the primary already has the new template, so no traffic is moved; "
-            "revert the Deployment to its previous template",
+            f"revert the workload: {evidence.undo}",
         )  # fmt: skip
     if canary.promotion_broke:
         return Decision(
             Verdict.ESCALATE, Reason.PROMOTION_BROKE,
             "phase Failed with the canary at 100%: the promotion broke and the primary is the new version, "
-            "so no traffic is moved; revert the Deployment to its previous template",
+            f"so no traffic is moved; revert the workload: {evidence.undo}",
         )  # fmt: skip
     return None
+
+
+def promotion_is_paged_for(evidence: Evidence, alert: Alert) -> Decision | None:
+    """While a promoted revision bakes, an alert about it needs a person: its traffic cannot be pulled back."""
+    canary = evidence.canary
+    if canary is None or evidence.bakes_until is None or canary.analysis_began is None:
+        return None
+    tolerance = datetime.timedelta(seconds=evidence.limits.clock_tolerance)
+    if alert.starts_at + tolerance < canary.analysis_began:
+        return Decision(
+            Verdict.IGNORE, Reason.SIGNAL_OLDER_THAN_REVISION,
+            f"firing since {alert.starts_at.isoformat()}, before the promotion at {canary.analysis_began.isoformat()}",
+        )  # fmt: skip
+    paged = [
+        record for record in evidence.records
+        if record.revision == canary.revision and record.started_at >= canary.analysis_began
+    ]  # fmt: skip
+    if paged:
+        return Decision(Verdict.IGNORE, Reason.ALREADY_HANDLED, f"a person was told with Rollback {paged[-1].name}")
+    return Decision(
+        Verdict.ESCALATE, Reason.ALERT_AFTER_PROMOTION,
+        f"{alert.name} fires for a revision promoted at {canary.analysis_began:%H:%M:%SZ}; its traffic cannot be "
+        f"pulled back, revert the workload: {evidence.undo}",
+    )  # fmt: skip
 
 
 def canary_is_active(evidence: Evidence) -> Decision | None:
@@ -152,7 +176,7 @@ def revision_is_not_promoted(evidence: Evidence) -> Decision | None:
     return Decision(
         Verdict.IGNORE, Reason.REVISION_PROMOTED,
         f"phase {canary.phase}: revision {canary.revision} is the stable version now; "
-        "revert the Deployment to its previous template",
+        f"revert the workload: {evidence.undo}",
     )  # fmt: skip
 
 

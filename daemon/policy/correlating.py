@@ -45,6 +45,8 @@ class Match:
     ref: CanaryRef | None
     reason: Reason | None
     detail: str
+    stable_of: CanaryRef | None = None
+    """With NAMES_STABLE: whose stable side it names, where that is one canary's."""
 
 
 class CanaryIndex:
@@ -110,8 +112,10 @@ class CanaryIndex:
             return None
         exact = _present(labels, self._labels.workload)
         for label, name in exact:
-            if self._by_stable.get((namespace, name)) and not self._by_workload.get((namespace, name)):
-                return Match(None, Reason.NAMES_STABLE, f'{label}="{name}" is the stable side')
+            stable_of = self._by_stable.get((namespace, name))
+            if stable_of and not self._by_workload.get((namespace, name)):
+                whose = next(iter(stable_of)) if len(stable_of) == 1 else None
+                return Match(None, Reason.NAMES_STABLE, f'{label}="{name}" is the stable side', whose)
         if exact:
             names = ", ".join(f'{label}="{name}"' for label, name in exact)
             found = self._gather(self._by_workload, namespace, exact)

@@ -16,12 +16,23 @@ def judge(evidence: Evidence, alert: Alert, rule: AlertRule, labels: LabelNames)
         return Decision(Verdict.IGNORE, Reason.POLICY_IGNORES, str(rule))
     if not alert.firing:
         return _judge_resolved(evidence, alert, rule)
+    if rule.act is Act.ROLLBACK and evidence.bakes_until is not None:
+        return _judge_promoted(evidence, alert, labels)
     return (
         checks.canary_is_active(evidence)  # a finished canary has no traffic to take away
         or checks.signal_is_of_this_revision(evidence, alert)  # it speaks of another, older one
         or checks.signal_names_this_version(evidence, alert, labels)  # it says itself that it means another
         or checks.episode_is_new(evidence, alert)  # it has had its rollback
         or (_judge_pause(evidence, alert) if rule.act is Act.PAUSE else _judge_rollback(evidence, alert))
+    )
+
+
+def _judge_promoted(evidence: Evidence, alert: Alert, labels: LabelNames) -> Decision:
+    return (
+        checks.signal_names_this_version(evidence, alert, labels)  # it says itself that it means another
+        or checks.episode_is_new(evidence, alert)
+        or checks.promotion_is_paged_for(evidence, alert)
+        or Decision(Verdict.IGNORE, Reason.NO_ACTIVE_CANARY, "nothing is being released")
     )
 
 

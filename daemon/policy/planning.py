@@ -40,13 +40,18 @@ def plan(evidence: Evidence, decision: Decision) -> Plan:
     if moves_traffic(intent, decision):
         steps += [ZeroRoute(route.zero) for route in evidence.routes if route.zero is not None]
     if evidence.record is None:
-        if decision.verdict is not Verdict.IGNORE or decision.reason is Reason.DRY_RUN:
+        if decision.verdict is not Verdict.IGNORE or decision.reason is Reason.DRY_RUN or _bakes(evidence, decision):
             steps.append(OpenRecord(new_record(evidence, intent)))
     elif not evidence.record.finished:
         amendment = progress(evidence, intent, evidence.record, decision)
         if amendment:
             steps.append(AmendRecord(evidence.record, amendment))
     return Plan(tuple(steps))
+
+
+def _bakes(evidence: Evidence, decision: Decision) -> bool:
+    """An alert after promotion moves nothing; its record is how people are told."""
+    return decision.reason is Reason.REVISION_PROMOTED and evidence.bakes_until is not None
 
 
 def gate_steps(evidence: Evidence) -> tuple[Step, ...]:

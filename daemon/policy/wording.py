@@ -30,8 +30,9 @@ class Style:
     """URL with ``$namespace``, ``$canary`` and ``$revision``; empty: only what the alert's annotations link."""
 
 
-def story(record: Rollback, canary: Canary | None, break_glass: Iterable[str], style: Style) -> Story:
-    """The rollback as it stands. ``break_glass`` are the commands that would take its routes to 0 by hand now."""
+def story(record: Rollback, canary: Canary | None, break_glass: Iterable[str], undo: str, style: Style) -> Story:
+    """The rollback as it stands. ``break_glass`` are the commands that would take its routes to 0 by hand now, ``undo``
+    the one that takes the workload back to its last good version."""
     mood = mood_of(record)
     return Story(
         dedup_key=telling.dedup_key(record),
@@ -47,7 +48,7 @@ def story(record: Rollback, canary: Canary | None, break_glass: Iterable[str], s
         summary=_summary(record),
         facts=tuple(Fact(name, value) for name, value in _facts(record) if value),
         links=_links(record, style),
-        commands=tuple(_commands(record, canary, break_glass, mood)),
+        commands=tuple(_commands(record, break_glass, undo, mood)),
         began_at=record.started_at,
         dry_run=record.dry_run,
     )
@@ -162,13 +163,11 @@ def is_link(url: str) -> bool:
         return False
 
 
-def _commands(
-    record: Rollback, canary: Canary | None, break_glass: Iterable[str], mood: Mood
-) -> Iterable[str]:  # fmt: skip
+def _commands(record: Rollback, break_glass: Iterable[str], undo: str, mood: Mood) -> Iterable[str]:
     namespace = shlex.quote(record.namespace)
     hands_off = _ended_by(record, *HANDS_OFF, Reason.REVISION_PROMOTED)
-    if mood is Mood.NEEDED and hands_off and canary is not None:
-        yield f"kubectl rollout undo deployment/{shlex.quote(canary.workload)} -n {namespace}"
+    if mood is Mood.NEEDED and hands_off and undo:
+        yield undo
     elif mood is Mood.NEEDED:
         yield from break_glass
     yield f"kubectl describe rollback {shlex.quote(record.name)} -n {namespace}"

@@ -14,7 +14,7 @@ from daemon.model.outcome import StepOutcome
 from daemon.model.plan import AmendRecord, CloseGate, OpenGate, OpenRecord, ZeroRoute
 from daemon.model.rollback import Rollback
 from daemon.model.route import RouteView
-from daemon.model.signal import Alert, HookType, MalformedAlert, Source
+from daemon.model.signal import Alert, Hook, HookType, MalformedAlert, Source
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _QUIET_HOOKS = frozenset({HookType.EVENT, HookType.POST_ROLLOUT})
@@ -106,11 +106,11 @@ class Logs:
             "rollback.escalated", canary=str(canary), reason=reason.value, detail=detail, break_glass=list(break_glass),
         )  # fmt: skip
 
-    def gate_answered(self, hook: HookType, canary: CanaryRef, decision: Decision, *, opened: bool) -> None:
-        quiet = hook in _QUIET_HOOKS or decision.reason in {Reason.NO_ROLLBACK, Reason.OPEN}
+    def gate_answered(self, hook: Hook, decision: Decision, *, opened: bool) -> None:
+        quiet = hook.type in _QUIET_HOOKS or decision.reason in {Reason.NO_ROLLBACK, Reason.OPEN, Reason.SOAKING}
         speak = self.log.debug if quiet else self.log.info
         speak(
-            "gate.answered", hook=hook.value, canary=str(canary), answer=200 if opened else 403,
+            "gate.answered", hook=hook.type.value, canary=str(hook.canary), answer=200 if opened else 403,
             reason=decision.reason.value, detail=decision.detail,
         )  # fmt: skip
 
@@ -128,8 +128,8 @@ class Logs:
             "duty.failed", canary=str(canary), duty=duty, error=type(error).__name__, problem=str(error)
         )  # fmt: skip
 
-    def record_pruned(self, record: Rollback) -> None:
-        self.log.info("record.pruned", canary=str(record.canary), record=record.name)
+    def record_pruned(self, canary: CanaryRef, name: str) -> None:
+        self.log.info("record.pruned", canary=str(canary), record=name)
 
     def pulled(self, count: int, error: NeighbourError | None) -> None:
         if error is None:

@@ -24,7 +24,7 @@ from daemon.model.errors import NeighbourError, Refused
 from daemon.model.outcome import StepOutcome
 from daemon.model.rollback import Rollback, RollbackPhase, Trigger
 from daemon.model.route import RouteView
-from daemon.model.signal import Alert, HookType, MalformedAlert, Source
+from daemon.model.signal import Alert, Hook, MalformedAlert, Source
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 90, 120)
 """From one API write to the deadline."""
@@ -184,8 +184,8 @@ class Metrics:
         if reason is Reason.DEADLINE_EXCEEDED:
             self._deadline.inc()
 
-    def gate_answered(self, hook: HookType, canary: CanaryRef, decision: Decision, *, opened: bool) -> None:
-        self._gates.labels(hook.value, "200" if opened else "403").inc()
+    def gate_answered(self, hook: Hook, decision: Decision, *, opened: bool) -> None:
+        self._gates.labels(hook.type.value, "200" if opened else "403").inc()
 
     def notice_sent(self, canary: CanaryRef, channel: str, key: str, error: NeighbourError | None) -> None:
         outcome = "delivered"
@@ -196,7 +196,7 @@ class Metrics:
     def duty_failed(self, canary: CanaryRef, duty: str, error: NeighbourError) -> None:
         self._duties.labels(duty.partition(" ")[0]).inc()
 
-    def record_pruned(self, record: Rollback) -> None:
+    def record_pruned(self, canary: CanaryRef, name: str) -> None:
         self._pruned.inc()
 
     def pulled(self, count: int, error: NeighbourError | None) -> None:

@@ -5,6 +5,7 @@ import datetime
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
+from daemon.model.canary import CanaryRef
 from daemon.model.decision import Decision
 from daemon.model.history import Filter
 from daemon.model.signal import AlertGroup, Hook
@@ -63,12 +64,14 @@ class Rooms:
     """The doors that lead on from here."""
 
     take: Callable[[AlertGroup, datetime.datetime], Awaitable[GroupAnswer]]
-    answer: Callable[[Hook], GateAnswer]
+    answer: Callable[[Hook], Awaitable[GateAnswer]]
     now: Callable[[], datetime.datetime]
     alertmanager: Guard
     flagger: Guard
     console: Guard
     canaries: Callable[[], list[dict[str, Any]]]
+    canary: Callable[[CanaryRef], dict[str, Any] | None]
+    """One canary with its timelines; None when there is none of that name."""
     rollbacks: Callable[[Filter], list[dict[str, Any]]]
     alive: Callable[[], str]
     """Empty when the loops are alive, else what is not."""

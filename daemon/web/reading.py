@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from daemon.model.canary import CanaryRef
 from daemon.model.history import Filter
 from daemon.model.rollback import RollbackPhase, Trigger
 from daemon.web.promises import Rooms
@@ -19,6 +20,10 @@ _MOST = 10_000
 
 class _BadQueryError(Exception):
     """A query parameter that cannot be used; the message names it and what was expected."""
+
+
+class _NotThereError(Exception):
+    """What was asked for does not exist."""
 
 
 class Reading:
@@ -34,6 +39,7 @@ class Reading:
             web.get("/readyz", self.readyz),
             web.get("/metrics", self.metrics),
             web.get("/api/v1/canaries", self.canaries),
+            web.get("/api/v1/canaries/{namespace}/{name}", self.canary),
             web.get("/api/v1/rollbacks", self.rollbacks),
         ]
 
@@ -61,10 +67,24 @@ class Reading:
 
         return self._list(request, "canaries", listed)
 
+    async def canary(self, request: web.Request) -> web.Response:
+        def shown() -> dict[str, Any]:
+            _only(request)
+            ref = CanaryRef(request.match_info["namespace"], request.match_info["name"])
+            found = self._rooms.canary(ref)
+            if found is None:
+                raise _NotThereError(f"no canary {ref.name[:253]} in namespace {ref.namespace[:253]}")
+            return found
+
+        return self._answer(request, shown)
+
     async def rollbacks(self, request: web.Request) -> web.Response:
         return self._list(request, "rollbacks", lambda: self._rooms.rollbacks(_filter(request)))
 
     def _list(self, request: web.Request, name: str, listed: Callable[[], list[dict[str, Any]]]) -> web.Response:
+        return self._answer(request, lambda: {name: listed()})
+
+    def _answer(self, request: web.Request, shown: Callable[[], dict[str, Any]]) -> web.Response:
         if not self._rooms.console.accept(request.headers.get("Authorization", "")):
             self._rooms.refused(request.path, "no valid credentials")
             return web.json_response(
@@ -72,10 +92,12 @@ class Reading:
                 status=401, headers={"WWW-Authenticate": 'Bearer realm="pullback", Basic realm="pullback"'},
             )  # fmt: skip
         try:
-            items = listed()
+            document = shown()
         except _BadQueryError as problem:
             return web.json_response({"error": str(problem)}, status=400)
-        return web.Response(text=json.dumps({name: items}) + "\n", content_type="application/json")
+        except _NotThereError as problem:
+            return web.json_response({"error": str(problem)}, status=404)
+        return web.Response(text=json.dumps(document) + "\n", content_type="application/json")
 
 
 def _filter(request: web.Request) -> Filter:
@@ -94,7 +116,8 @@ def _only(request: web.Request, *names: str) -> dict[str, str]:
     """A typo must not look like an answer to what was meant."""
     unknown = sorted(set(request.query) - set(names))
     if unknown:
-        raise _BadQueryError(f"{unknown[0][:64]}: no such parameter; expected some of {', '.join(names)}")
+        expected = f"expected some of {', '.join(names)}" if names else "none is expected"
+        raise _BadQueryError(f"{unknown[0][:64]}: no such parameter; {expected}")
     return dict(request.query)
 
 

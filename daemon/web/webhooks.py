@@ -64,7 +64,7 @@ class Webhooks:
             if not self._rooms.flagger.accept(request.headers.get("Authorization", ""), call.token):
                 self._rooms.refused(route, "no valid credentials")
                 return _unauthorized(close=True)
-            answer = self._rooms.answer(call.hook)
+            answer = await self._rooms.answer(call.hook)
             return _line(200 if answer.opened else 403, f"{answer.decision.reason}: {answer.decision.detail}")
 
         return handle

@@ -1,13 +1,15 @@
 """Gathers everything a decision about one canary may see. Reads memory only: a pass never waits to look."""
 
 import datetime
+from collections.abc import Callable, Mapping
 
 from daemon import ports
-from daemon.model.canary import Canary, CanaryRef
+from daemon.model.canary import Canary, CanaryPhase, CanaryRef
 from daemon.model.decision import Evidence, Intent, Limits
 from daemon.model.rollback import Rollback, Trigger
 from daemon.model.route import RouteView
-from daemon.policy import checks, naming
+from daemon.policy import checks, naming, reverting
+from daemon.policy.correlating import Match
 from daemon.workflow.standing import Standing
 from daemon.workflow.world import World
 
@@ -25,12 +27,15 @@ class Gatherer:
         clock: ports.Clock,
         limits: Limits,
         rehearsing: bool,
+        bake: Callable[[Canary], float],
     ) -> None:
+        """``bake``: seconds after promotion in which an alert still pages."""
         self._world = world
         self._routes = routes
         self._clock = clock
         self._limits = limits
         self._rehearsing = rehearsing
+        self._bake = bake
         # A scrape looks at every canary, a hold at one canary again and again: routes change far less often.
         self._views: dict[CanaryRef, tuple[tuple[object, ...], tuple[RouteView, ...]]] = {}
 
@@ -61,6 +66,8 @@ class Gatherer:
             resolved=frozenset(standing.resolved),
             write_refused=standing.write_refused,
             rehearsing=self._rehearsing,
+            bakes_until=self.bakes_until(canary) if canary else None,
+            undo=reverting.command(canary, self._world.revisions(ref)) if canary else "",
             limits=self._limits,
         )
 
@@ -80,6 +87,29 @@ class Gatherer:
             self._views.clear()
         self._views[canary.ref] = (versions, views)
         return views
+
+    def weight(self, canary: Canary) -> float | None:
+        """Percent on the routes. Where those cannot be read, what Flagger says, which is true while it climbs; None
+        when nobody knows."""
+        if self._world.routes_known(canary):
+            return max((view.weight for view in self.views(canary)), default=0.0)
+        return float(canary.status_weight) if canary.phase is CanaryPhase.PROGRESSING else None
+
+    def bakes_until(self, canary: Canary) -> datetime.datetime | None:
+        """Until when an alert about what was promoted pages; None when that is over, or nothing was promoted."""
+        # In Succeeded, what Flagger calls the last transition is the promotion.
+        if canary.phase is not CanaryPhase.SUCCEEDED or canary.analysis_began is None:
+            return None
+        until = canary.analysis_began + datetime.timedelta(seconds=self._bake(canary))
+        return until if until > self._clock.now() else None
+
+    def whom(self, labels: Mapping[str, str]) -> Match:
+        """The canary an alert speaks about. What names the stable side speaks of a revision that was just promoted."""
+        match = self._world.correlate(labels)
+        canary = self._world.canary(match.stable_of) if match.stable_of is not None else None
+        if canary is None or self.bakes_until(canary) is None:
+            return match
+        return Match(canary.ref, None, f"{match.detail}, which was promoted a moment ago")
 
     def _record(self, standing: Standing, canary: Canary | None, records: tuple[Rollback, ...]) -> Rollback | None:
         """The record of the rollback in force; picks up one that a person, or an earlier life of ours, made."""

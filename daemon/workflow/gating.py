@@ -1,165 +1,179 @@
-"""Flagger asks, we answer from memory: at once, bound to the revision, and never on a guess.
+"""Flagger asks, we answer: at once, bound to the revision, and never on a guess.
 
 How Flagger hears us: 200 to 202 on ``rollback`` means *roll back*, everything else means no; on the other hooks
 200 means go on. It asks ``rollback`` once per tick, and not at all while pods are not ready, so the direct
 write is the brake and this answer only makes Flagger agree.
 
-``checksum`` names the revision in Flagger's own hash, which nobody else can compute. It is learned from the
-hooks of the running analysis (not from confirm-rollout, which may carry the previous one), and a hook that
-carries another is about another revision.
+What a gate may open on is decided in ``policy.opening``; here checks are run for it, and the answer is given.
 """
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from daemon import ports
-from daemon.model.canary import PRIMARY_CHANGING, Canary, CanaryPhase
+from daemon.model import errors
+from daemon.model.canary import Canary
+from daemon.model.checking import CheckResult, Subject
 from daemon.model.decision import Decision, Reason, Verdict
 from daemon.model.signal import Hook, HookType
-from daemon.policy import checks
-from daemon.workflow.standing import SeenHook, Standing, Standings
+from daemon.model.stages import Profile
+from daemon.policy import opening
+from daemon.policy.opening import Answer, GateEvidence
+from daemon.workflow.checking import Checking
+from daemon.workflow.gate_sight import INCREASES, GateSight, Terms, names_of, passed_of
+from daemon.workflow.recognising import Recogniser
+from daemon.workflow.standing import SeenHook, Standings
 from daemon.workflow.world import World
-
-TEACHES = frozenset({HookType.ROLLBACK, HookType.PRE_ROLLOUT, HookType.ROLLOUT,
-                     HookType.CONFIRM_TRAFFIC_INCREASE, HookType.CONFIRM_PROMOTION})  # fmt: skip
-"""Hooks whose checksum is the running revision's."""
 
 RECORDED_ONLY = frozenset({HookType.EVENT, HookType.POST_ROLLOUT})
 
-_ANALYSED = frozenset({CanaryPhase.PROGRESSING, CanaryPhase.WAITING_PROMOTION})
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class GateAnswer:
-    """``opened`` becomes 200, its absence 403; the decision's detail is the line Flagger shows."""
-
-    opened: bool
-    decision: Decision
+_JUDGES: Mapping[HookType, Callable[[GateEvidence], Answer]] = {
+    HookType.CONFIRM_ROLLOUT: opening.confirm_rollout,
+    HookType.PRE_ROLLOUT: opening.pre_rollout,
+    HookType.ROLLOUT: opening.rollout,
+    HookType.CONFIRM_TRAFFIC_INCREASE: opening.traffic_increase,
+    HookType.CONFIRM_PROMOTION: opening.promotion,
+}
 
 
 class Gates:
-    """Answers hooks. ``fresh`` says whether what we know of canaries is recent enough to open anything on."""
+    """Answers hooks. ``fresh`` says whether what we know is recent enough to open anything on."""
 
     def __init__(
         self,
         *,
         world: World,
         standings: Standings,
+        sight: GateSight,
+        checking: Checking | None,
+        canaries: ports.Canaries | None,
         clock: ports.Clock,
         observer: ports.Observer,
         fresh: Callable[[], bool],
-        clock_tolerance: float,
+        terms: Terms,
     ) -> None:
+        """Without ``checking`` and ``canaries`` it only tells what it would answer, by what the records say."""
         self._world = world
         self._standings = standings
+        self._sight = sight
+        self._checking = checking
+        self._canaries = canaries
         self._clock = clock
         self._observer = observer
-        self._fresh = fresh
-        self._clock_tolerance = clock_tolerance
+        self._terms = terms
+        self._recogniser = Recogniser(fresh)
 
-    def answer(self, hook: Hook) -> GateAnswer:
+    async def answer(self, hook: Hook) -> Answer:
+        """Never later than the bounds of ``Terms``, and one call of the API server where an approval is used."""
         canary = self._world.canary(hook.canary)
         if canary is None:
-            answer = self._unknown(hook)
+            answer = _unknown(hook)
         else:
-            standing = self._standings.of(hook.canary)
-            ours = self._is_of_this_revision(hook, canary, standing)
-            answer = self._judge(hook, canary, standing, ours=ours)
-            standing.remember_hook(SeenHook(self._clock.now(), hook, answer.opened, answer.decision))
-        self._observer.gate_answered(hook.type, hook.canary, answer.decision, opened=answer.opened)
+            answer = await self._judge(hook, canary)
+            self._standings.of(hook.canary).remember_hook(
+                SeenHook(self._clock.now(), hook, answer.opened, answer.decision)
+            )
+        self._observer.gate_answered(hook, answer.decision, opened=answer.opened)
         return answer
 
-    def in_force(self, canary: Canary) -> bool:
-        """A rollback of the revision that is under analysis stands."""
-        if canary.phase in PRIMARY_CHANGING or canary.promotion_broke:
-            return False
-        standing = self._standings.peek(canary.ref)
-        intent = standing.intent if standing else None
-        if intent is not None and not intent.dry_run and intent.revision == canary.revision:
-            return True
-        # A record that no pass has taken up yet: a restarted daemon knows it before it stands.
-        return any(
-            not (record.finished or record.dry_run)
-            and record.revision == canary.revision
-            and not checks.is_superseded(record.revision, record.started_at, canary, self._clock_tolerance)
-            for record in self._world.records(canary.ref)
+    def would_answer(self, kind: HookType, canary: Canary) -> Answer:
+        """What a hook about this revision would be answered now, as far as is known; nothing is run, noted or used."""
+        if kind is HookType.ROLLBACK:
+            return self._rollback(None, canary)
+        profile = self._sight.profile(canary)
+        names = names_of(kind, profile)
+        subject = self._sight.subject(kind, canary, profile)
+        results = self._sight.known(kind, names, subject) if subject is not None else ()
+        return _JUDGES[kind](self._sight.evidence(kind, canary, results, ours=True))
+
+    # -- one answer
+
+    async def _judge(self, hook: Hook, canary: Canary) -> Answer:
+        standing = self._standings.of(hook.canary)
+        ours = self._recogniser.is_of_this_revision(hook, canary, standing)
+        if hook.type is HookType.ROLLBACK:
+            return self._rollback(hook, canary, ours=ours)
+        if hook.type in RECORDED_ONLY:
+            return _yes(Reason.RECORDED, "recorded")
+        ours = ours or hook.type in {HookType.CONFIRM_ROLLOUT, HookType.ROLLOUT}
+        results = await self._results(hook.type, canary, ours=ours)
+        # The world may have moved while checks were waited for: a rollback may have begun.
+        canary = self._world.canary(hook.canary) or canary
+        answer = _JUDGES[hook.type](self._sight.evidence(hook.type, canary, results, ours=ours))
+        if answer.decision.reason is Reason.APPROVED and answer.opened:
+            return await self._use_approval(answer, canary)
+        return answer
+
+    async def _results(self, kind: HookType, canary: Canary, *, ours: bool) -> tuple[CheckResult, ...]:
+        profile = self._sight.profile(canary)
+        subject = self._sight.subject(kind, canary, profile)
+        if profile is None or subject is None or self._checking is None:
+            return ()
+        # A load is begun whether or not anything else is asked; its result is read at the next call.
+        load = (self._checking.begin(kind, profile.load, subject),) if _loads(kind, profile, subject) else ()
+        names = names_of(kind, profile)
+        if not names or self._is_closed_anyway(kind, canary, ours=ours):
+            return load
+        within = self._terms.pre_rollout_within if kind is HookType.PRE_ROLLOUT else self._terms.answer_within
+        passed = passed_of(self._sight.record(canary, kind))
+        found = await self._checking.look(kind, names, subject, within=within, passed=passed)
+        return (*found, *(one for one in load if one.finding is not None))
+
+    def _is_closed_anyway(self, kind: HookType, canary: Canary, *, ours: bool) -> bool:
+        """Nothing needs to be asked where the answer is no whatever is found."""
+        return kind in INCREASES and opening.waits_for_soak(self._sight.evidence(kind, canary, (), ours=ours))
+
+    async def _use_approval(self, answer: Answer, canary: Canary) -> Answer:
+        record, approval = self._sight.record(canary), canary.approval
+        if record is None or record.began is None or approval is None or self._canaries is None:
+            return _cannot_know("the use of the approval cannot be noted")
+        if approval.used is None:
+            try:
+                self._world.put_canary(await self._canaries.use_approval(canary.ref, approval, record.began))
+            except errors.NeighbourError as error:
+                return _cannot_know(f"the use of the approval could not be noted: {error}")
+        canary = self._world.canary(canary.ref) or canary
+        return answer if self._sight.standing_rollback(canary) is None else opening.promotion(self._sight.evidence(
+            HookType.CONFIRM_PROMOTION, canary, (), ours=True
+        ))  # fmt: skip
+
+    def _rollback(self, hook: Hook | None, canary: Canary, *, ours: bool = True) -> Answer:
+        if self._sight.standing_rollback(canary) is None:
+            return _no(Verdict.IGNORE, Reason.NO_ROLLBACK, f"no rollback of revision {canary.revision} is in force")
+        standing = self._standings.of(canary.ref)
+        if not ours and hook is not None:
+            known = standing.checksums.get(canary.revision)
+            return _cannot_know(
+                f"checksum {hook.checksum} is not known to be revision {canary.revision}"
+                + (f" (that is {known})" if known else "")
+            )
+        intent = standing.intent
+        return Answer(
+            opened=True,
+            decision=Decision(Verdict.ROLL_BACK, Reason.ROLLBACK_IN_FORCE, intent.reason if intent else ""),
         )
 
-    def traffic_increase(self, canary: Canary) -> GateAnswer:
-        """What confirm-traffic-increase would answer to this revision now."""
-        if self.in_force(canary):
-            return self._refuse_in_force(canary)
-        if canary.paused:
-            return _no(Verdict.PAUSE, Reason.PAUSED, "paused by a person (annotation pullback.dev/paused)")
-        holding = [pause for pause in canary.alert_pauses if pause.revision == canary.revision]
-        if holding:
-            names = ", ".join(f"{pause.alertname} since {pause.starts_at:%H:%M:%SZ}" for pause in holding)
-            return _no(Verdict.PAUSE, Reason.ALERT_PAUSES, f"waiting for alerts to end: {names}")
-        if not self._fresh():
-            return _no(Verdict.IGNORE, Reason.CANNOT_KNOW, "what is known of the canary is too old to raise traffic on")
-        return _yes(Verdict.IGNORE, Reason.OPEN, "nothing speaks against it")
+    # -- what an answer may see
 
-    def _judge(self, hook: Hook, canary: Canary, standing: Standing, *, ours: bool) -> GateAnswer:
-        match hook.type:
-            case HookType.ROLLBACK:
-                return self._rollback(hook, canary, standing, ours=ours)
-            case HookType.EVENT | HookType.POST_ROLLOUT:
-                return _yes(Verdict.IGNORE, Reason.RECORDED, "recorded")
-            case HookType.CONFIRM_TRAFFIC_INCREASE:
-                return self.traffic_increase(canary)
-            case HookType.CONFIRM_ROLLOUT | HookType.CONFIRM_PROMOTION | HookType.PRE_ROLLOUT:
-                if self.in_force(canary):
-                    return self._refuse_in_force(canary)
-                if not self._fresh():
-                    return _no(Verdict.IGNORE, Reason.CANNOT_KNOW, "what is known here is too old, or not complete yet")
-                return _yes(Verdict.IGNORE, Reason.OPEN, "no rollback is in force")
-            case HookType.ROLLOUT:
-                return _yes(Verdict.IGNORE, Reason.OPEN, "nothing to check")
-
-    def _rollback(self, hook: Hook, canary: Canary, standing: Standing, *, ours: bool) -> GateAnswer:
-        if not self.in_force(canary):
-            return _no(Verdict.IGNORE, Reason.NO_ROLLBACK, f"no rollback of revision {canary.revision} is in force")
-        if not ours:
-            known = standing.checksums.get(canary.revision)
-            return _no(
-                Verdict.IGNORE, Reason.CANNOT_KNOW,
-                f"checksum {hook.checksum} is not known to be revision {canary.revision}"
-                + (f" (that is {known})" if known else ""),
-            )  # fmt: skip
-        intent = standing.intent
-        return _yes(Verdict.ROLL_BACK, Reason.ROLLBACK_IN_FORCE, intent.reason if intent else "")
-
-    def _is_of_this_revision(self, hook: Hook, canary: Canary, standing: Standing) -> bool:
-        known = standing.checksums.get(canary.revision)
-        if known is not None:
-            return known == hook.checksum
-        teaches = hook.type in TEACHES and canary.phase in _ANALYSED and bool(canary.revision and hook.checksum)
-        if not teaches or not self._fresh() or hook.checksum in standing.checksums.values():
-            return False
-        standing.learn_checksum(canary.revision, hook.checksum)
-        return True
-
-    def _refuse_in_force(self, canary: Canary) -> GateAnswer:
-        standing = self._standings.of(canary.ref)
-        name = standing.intent.record_name if standing.intent else ""
-        return _no(
-            Verdict.ROLL_BACK, Reason.ROLLBACK_IN_FORCE,
-            f"Rollback {name} of revision {canary.revision} is in force; "
-            f"to lift it: kubectl delete rollback {name} -n {canary.ref.namespace}",
-        )  # fmt: skip
-
-    def _unknown(self, hook: Hook) -> GateAnswer:
-        if hook.type in RECORDED_ONLY:
-            return _yes(Verdict.IGNORE, Reason.RECORDED, "recorded")
-        detail = f"no canary {hook.canary} is known here"
-        if hook.type is HookType.ROLLBACK:
-            return _no(Verdict.IGNORE, Reason.NO_ROLLBACK, detail)
-        return _no(Verdict.IGNORE, Reason.CANNOT_KNOW, detail)
+def _loads(kind: HookType, profile: Profile, subject: Subject) -> bool:
+    return bool(profile.load) and kind is HookType.ROLLOUT and subject.weight > 0
 
 
-def _yes(verdict: Verdict, reason: Reason, detail: str) -> GateAnswer:
-    return GateAnswer(opened=True, decision=Decision(verdict, reason, detail))
+def _unknown(hook: Hook) -> Answer:
+    if hook.type in RECORDED_ONLY:
+        return _yes(Reason.RECORDED, "recorded")
+    detail = f"no canary {hook.canary} is known here"
+    if hook.type is HookType.ROLLBACK:
+        return _no(Verdict.IGNORE, Reason.NO_ROLLBACK, detail)
+    return _cannot_know(detail)
 
 
-def _no(verdict: Verdict, reason: Reason, detail: str) -> GateAnswer:
-    return GateAnswer(opened=False, decision=Decision(verdict, reason, detail))
+def _cannot_know(detail: str) -> Answer:
+    return _no(Verdict.IGNORE, Reason.CANNOT_KNOW, detail)
+
+
+def _yes(reason: Reason, detail: str) -> Answer:
+    return Answer(opened=True, decision=Decision(Verdict.IGNORE, reason, detail))
+
+
+def _no(verdict: Verdict, reason: Reason, detail: str) -> Answer:
+    return Answer(opened=False, decision=Decision(verdict, reason, detail))

@@ -11,9 +11,9 @@ from daemon.model.canary import CanaryRef
 from daemon.model.decision import Decision, Reason, Verdict
 from daemon.model.rules import AlertRule, first_match
 from daemon.model.signal import Alert, AlertGroup, MalformedAlert, Source
+from daemon.workflow.gathering import Gatherer
 from daemon.workflow.letters import Letter
 from daemon.workflow.mailboxes import Mailboxes
-from daemon.workflow.world import World
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Intake:
     def __init__(
         self,
         *,
-        world: World,
+        gatherer: Gatherer,
         mailboxes: Mailboxes,
         observer: ports.Observer,
         rules: tuple[AlertRule, ...],
@@ -71,7 +71,7 @@ class Intake:
         ready: Callable[[], str],
         fresh: Callable[[], bool],
     ) -> None:
-        self._world = world
+        self._gatherer = gatherer
         self._mailboxes = mailboxes
         self._observer = observer
         self._rules = rules
@@ -119,7 +119,7 @@ class Intake:
         unready = self._ready()
         if unready:
             return alert, _again(alert, unready), None
-        match = self._world.correlate(alert.labels)
+        match = self._gatherer.whom(alert.labels)
         if match.ref is None:
             return alert, self._ignored(alert, source, match.reason or Reason.UNMATCHED, match.detail), None
         return self._post(alert, rule, match.ref, received_at, source)

@@ -19,13 +19,15 @@ class Noticing:
         gatherer: Gatherer,
         nudge: Callable[[CanaryRef], None],
         aftermath: Callable[[CanaryRef], None],
+        chronicle: Callable[[CanaryRef], None],
     ) -> None:
-        """``nudge`` makes a pass look, ``aftermath`` what comes after zero."""
+        """``nudge`` makes a pass look, ``aftermath`` what comes after zero, ``chronicle`` the records of revisions."""
         self._world = world
         self._gatherer = gatherer
         self._standings = standings
         self._nudge = nudge
         self._aftermath = aftermath
+        self._chronicle = chronicle
         self._whole = False
         world.touched = self.touched
         world.record_deleted = self.record_deleted
@@ -42,6 +44,7 @@ class Noticing:
     def touched(self, ref: CanaryRef) -> None:
         canary = self._world.canary(ref)
         if self._whole:
+            self._chronicle(ref)
             self._aftermath(ref)
         if self._whole and self._has_work(ref):
             self._nudge(ref)

@@ -49,4 +49,4 @@ class Pruning:
             except errors.NeighbourError as error:
                 self._observer.duty_failed(record.canary, "pruning", error)
                 return
-            self._observer.record_pruned(record)
+            self._observer.record_pruned(record.canary, record.name)

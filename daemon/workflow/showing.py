@@ -5,34 +5,44 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from daemon.model.canary import Canary
+from daemon.model.canary import Canary, CanaryRef
+from daemon.model.canary_revision import CanaryRevision
 from daemon.model.history import Filter
 from daemon.model.notice import Notice
 from daemon.model.rollback import Rollback
+from daemon.model.signal import HookType
 from daemon.policy import telling
+from daemon.policy.opening import Answer
+from daemon.workflow.gate_sight import GateSight
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.gating import Gates
 from daemon.workflow.standing import SeenHook, Standings
 from daemon.workflow.world import World
 
+SHOWN_GATES = (HookType.CONFIRM_ROLLOUT, HookType.PRE_ROLLOUT, HookType.ROLLOUT, HookType.CONFIRM_TRAFFIC_INCREASE,
+               HookType.CONFIRM_PROMOTION, HookType.ROLLBACK)  # fmt: skip
+
 
 class Showing:
     """Read only."""
 
-    def __init__(self, *, world: World, standings: Standings, gatherer: Gatherer, gates: Gates) -> None:
+    def __init__(
+        self, *, world: World, standings: Standings, gatherer: Gatherer, sight: GateSight, gates: Gates
+    ) -> None:
         self._world = world
         self._standings = standings
         self._gatherer = gatherer
+        self._sight = sight
         self._gates = gates
 
     def canaries(self) -> list[dict[str, Any]]:
         return [self.canary(canary) for canary in sorted(self._world.canaries(), key=lambda one: one.ref)]
 
     def canary(self, canary: Canary) -> dict[str, Any]:
-        """Phase, weight on the routes, what stands, and what the traffic-increase gate would say now."""
+        """Phase, weight on the routes, stage, what stands, and what each gate would say now."""
         views = self._gatherer.views(canary)
         standing = self._standings.peek(canary.ref)
-        gate = self._gates.traffic_increase(canary)
+        record = self._sight.record(canary)
         return {
             "namespace": canary.ref.namespace,
             "name": canary.ref.name,
@@ -43,13 +53,26 @@ class Showing:
                 {"route": str(view.ref), "paths": [dataclasses.asdict(path) for path in view.paths]} for view in views
             ],
             "rollback": standing.intent.record_name if standing and standing.intent else None,
-            "trafficIncrease": {
-                "open": gate.opened, "reason": gate.decision.reason.value, "detail": gate.decision.detail,
-            },
+            "profile": canary.profile or "default",
+            "stage": self._sight.stage(canary),
+            "gates": {kind.value: _gate(self._gates.would_answer(kind, canary)) for kind in SHOWN_GATES},
             "paused": canary.paused,
             "pausedBy": [pause.alertname for pause in canary.alert_pauses if pause.revision == canary.revision],
+            "approval": _approval(canary),
+            "advance": None if canary.advance is None else {
+                "to": canary.advance.to, "by": canary.advance.by, "revision": canary.advance.revision,
+            },
+            "record": record.name if record is not None else None,
             "hooks": [_hook(seen) for seen in standing.hooks] if standing else [],
         }  # fmt: skip
+
+    def story(self, ref: CanaryRef) -> dict[str, Any] | None:
+        """One canary with the timelines of its revisions, newest first; None when there is no such canary."""
+        canary = self._world.canary(ref)
+        if canary is None:
+            return None
+        records = sorted(self._world.revisions(ref), key=lambda one: (one.began or one.created_at), reverse=True)
+        return self.canary(canary) | {"revisions": [revision(record) for record in records]}
 
     def weight(self, canary: Canary) -> float:
         """Percent, as the routes say (Flagger's status is not always true)."""
@@ -105,6 +128,56 @@ def rollback(record: Rollback) -> dict[str, Any]:
         "notices": [_notice(notice) for notice in record.notices],
         "message": record.message,
     }  # fmt: skip
+
+
+def revision(record: CanaryRevision) -> dict[str, Any]:
+    """What is recorded of one revision."""
+    return {
+        "namespace": record.namespace,
+        "name": record.name,
+        "canary": record.canary.name,
+        "revision": record.revision or None,
+        "phase": record.phase.value,
+        "run": record.run,
+        "began": _text(record.began),
+        "promoted": _text(record.promoted_at),
+        "images": [
+            {"image": image, "digest": next((one.digest for one in record.digests if one.image == image), None)}
+            for image in record.images
+        ],
+        "weights": [{"weight": one.weight, "since": _text(one.since)} for one in record.weights],
+        "checks": [
+            {"gate": one.gate, "name": one.name, "state": one.state.value, "detail": one.detail, "at": _text(one.at)}
+            for one in record.checks
+        ],
+        "answered": {
+            one.hook: {
+                "open": one.opened, "reason": one.reason, "detail": one.detail, "at": _text(one.at),
+                "refusingSince": _text(one.refusing_since),
+            } for one in record.gates
+        },
+        "timeline": [
+            {"at": _text(one.at), "kind": one.kind.value, "text": one.text, "count": one.count, "last": _text(one.last)}
+            for one in record.entries
+        ],
+        "dropped": record.dropped,
+    }  # fmt: skip
+
+
+def _gate(answer: Answer) -> dict[str, Any]:
+    return {"open": answer.opened, "reason": answer.decision.reason.value, "detail": answer.decision.detail}
+
+
+def _approval(canary: Canary) -> dict[str, Any] | None:
+    approval = canary.approval
+    if approval is None:
+        return None
+    return {
+        "revision": approval.revision,
+        "by": list(approval.by),
+        "until": _text(approval.until),
+        "used": _text(approval.used),
+    }
 
 
 def _evidence(record: Rollback) -> dict[str, Any] | None:

@@ -51,6 +51,8 @@ class Standing:
     resolved: OrderedDict[AlertKey, None] = dataclasses.field(default_factory=OrderedDict)
     checksums: OrderedDict[str, str] = dataclasses.field(default_factory=OrderedDict)
     hooks: list[SeenHook] = dataclasses.field(default_factory=list)
+    revision: str = ""
+    revision_since: float = 0.0
 
     def begin(self, intent: Intent, *, durable: bool, accepted: bool) -> None:
         """A rollback begins to stand."""
@@ -73,6 +75,12 @@ class Standing:
         self.checksums[revision] = checksum
         while len(self.checksums) > _CHECKSUMS_KEPT:
             self.checksums.popitem(last=False)
+
+    def revision_seen(self, revision: str, now: float) -> float:
+        """Since when (on the loop's clock) hooks have found the canary at this revision."""
+        if revision != self.revision:
+            self.revision, self.revision_since = revision, now
+        return self.revision_since
 
     def remember_hook(self, seen: SeenHook) -> None:
         self.hooks.append(seen)

@@ -83,7 +83,7 @@ class Telling:
         canary = self._world.canary(record.canary)
         # A memory of its own: to look must not change what the passes remember.
         evidence = self._gatherer.gather(record.canary, Standing(record.canary))
-        return wording.story(record, canary, self._break_glass(evidence), self._style)
+        return wording.story(record, canary, self._break_glass(evidence), evidence.undo, self._style)
 
     async def _pause_asked_for(self) -> None:
         left = self._not_before - asyncio.get_running_loop().time()

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from daemon import ports
 from daemon.model.canary import Canary, CanaryRef, Workload
+from daemon.model.canary_revision import CanaryRevision
 from daemon.model.rollback import Rollback
 from daemon.model.route import RouteObject, RouteRef, Sides
 from daemon.model.rules import LabelNames
@@ -59,6 +60,7 @@ class World:
         self._by_service: defaultdict[Service, set[RouteRef]] = defaultdict(set)
         self._serves: defaultdict[Service, set[CanaryRef]] = defaultdict(set)
         self._records: defaultdict[CanaryRef, dict[str, Rollback]] = defaultdict(dict)
+        self._revisions: defaultdict[CanaryRef, dict[str, CanaryRevision]] = defaultdict(dict)
         self.touched: Callable[[CanaryRef], None] = lambda _: None
         self.record_deleted: Callable[[CanaryRef, str], None] = lambda _ref, _name: None
 
@@ -110,6 +112,13 @@ class World:
 
     def all_records(self) -> Iterator[Rollback]:
         return (record for records in tuple(self._records.values()) for record in tuple(records.values()))
+
+    def revisions(self, ref: CanaryRef) -> tuple[CanaryRevision, ...]:
+        """What is recorded of each revision, in no order."""
+        return tuple(self._revisions.get(ref, {}).values())
+
+    def all_revisions(self) -> Iterator[CanaryRevision]:
+        return (one for records in tuple(self._revisions.values()) for one in tuple(records.values()))
 
     def correlate(self, labels: Mapping[str, str]) -> Match:
         return self._index.correlate(labels)
@@ -179,6 +188,18 @@ class World:
                     del self._records[ref]
                 self.record_deleted(ref, name)
                 self.touched(ref)
+
+    def put_revision(self, record: CanaryRevision) -> None:
+        held = self._revisions[record.canary].get(record.name)
+        if held is not None and held.uid == record.uid and _older(record.resource_version, held.resource_version):
+            return
+        self._revisions[record.canary][record.name] = record
+        self.touched(record.canary)
+
+    def drop_revision(self, namespace: str, name: str) -> None:
+        for ref, records in tuple(self._revisions.items()):
+            if ref.namespace == namespace and records.pop(name, None) is not None and not records:
+                del self._revisions[ref]
 
     # -- how it hangs together
 

@@ -195,17 +195,19 @@ async def fight(
     hooks: Sequence[str] = HOOKS,
     credential: str = BY_PASSWORD,
     log: builders.Json | None = None,
+    groups: dict[str, builders.Json] | None = None,
     **options: Any,
 ) -> AsyncIterator[Fight]:
     """A canary in mid-analysis (``until``: a story and where in it).
 
-    ``hooks`` are those that ask the daemon; the others ask the laboratory's stub, which says 200.
+    ``hooks`` are those that ask the daemon; the others ask the laboratory's stub, which says 200. ``groups`` are
+    settings of the daemon.
     """
     secret = str(folder / "token")
     door = {"bearer_token_files": [secret], "password_files": [secret]}
 
     def open_daemon() -> contextlib.AbstractAsyncContextManager[Daemon]:
-        return running(cluster, folder, web={"flagger": door}, log=log or {})
+        return running(cluster, folder, wait=True, **{**(groups or {}), "web": {"flagger": door}, "log": log or {}})
 
     async with laboratory(cluster, scene.namespace, settings, **options) as lab:
         found = Fight(lab, scene, open_daemon, hooks, credential)

@@ -80,7 +80,7 @@ async def test_during_promotion_no_traffic_is_moved_and_a_person_is_told(
         assert milestones(record) == [ESCALATED]
         assert record["status"]["message"] == (
             f"phase {phase}: the primary already has the new template, so no traffic is moved; "
-            "revert the Deployment to its previous template"
+            f"revert the workload: kubectl rollout undo deployment/podinfo -n {scene.namespace}"
         )
         assert await here.lab.routes() == before
         assert await here.asks("rollback") == 403

@@ -39,14 +39,15 @@ async def test_canaries_are_shown_with_phase_weight_and_what_their_gate_would_sa
             "name": "podinfo", "phase": "Progressing", "revision": "7b8cb8dc5d", "weight": 10, "rollback": None,
             "paused": False,
         }  # fmt: skip
-        assert canary["trafficIncrease"]["reason"] == "open"
+        assert canary["gates"]["confirm-traffic-increase"]["reason"] == "open"
         assert canary["routes"][0]["route"] == f"VirtualService {scene.namespace}/podinfo"
 
         await daemon.alert(builders.webhook(builders.alert(scene.namespace)))
         await scene.record("Proved")
         (canary,) = await listed(daemon, f"/api/v1/canaries?namespace={scene.namespace}")
         assert (canary["weight"], canary["rollback"]) == (0, "podinfo-7b8cb8dc5d")
-        assert (canary["trafficIncrease"]["open"], canary["trafficIncrease"]["reason"]) == (False, "rollback-in-force")
+        gate = canary["gates"]["confirm-traffic-increase"]
+        assert (gate["open"], gate["reason"]) == (False, "rollback-in-force")
         assert await listed(daemon, "/api/v1/canaries?namespace=elsewhere") == []
 
 

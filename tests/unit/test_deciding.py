@@ -63,6 +63,20 @@ JUDGED: dict[str, tuple[Evidence, Alert, AlertRule, tuple[str, str]]] = {
     "the canary is promoted already": (
         facts.evidence(canary=facts.canary(CanaryPhase.SUCCEEDED)), facts.alert(), facts.ROLLBACK,
         ("IGNORE", "no-active-canary")),
+    "the canary was promoted a moment ago": (
+        facts.evidence(canary=facts.canary(CanaryPhase.SUCCEEDED), bakes_until=facts.after(600)), facts.alert(),
+        facts.ROLLBACK, ("ESCALATE", "alert-after-promotion")),
+    "it began before the promotion": (
+        facts.evidence(canary=facts.canary(CanaryPhase.SUCCEEDED), bakes_until=facts.after(600)), facts.alert(at=-60),
+        facts.ROLLBACK, ("IGNORE", "signal-older-than-revision")),
+    "a person has been told about this promotion": (
+        facts.evidence(
+            canary=facts.canary(CanaryPhase.SUCCEEDED), bakes_until=facts.after(600),
+            records=(facts.record(RollbackPhase.FAILED),)),
+        facts.alert(fingerprint="b1"), facts.ROLLBACK, ("IGNORE", "already-handled")),
+    "a warning after promotion": (
+        facts.evidence(canary=facts.canary(CanaryPhase.SUCCEEDED), bakes_until=facts.after(600)), facts.alert(),
+        facts.PAUSE, ("IGNORE", "no-active-canary")),
     "the canary object is being deleted": (
         facts.evidence(canary=facts.canary(deleting=True)), facts.alert(), facts.ROLLBACK,
         ("IGNORE", "no-active-canary")),
@@ -220,6 +234,9 @@ def test_the_tables_say_every_reason_that_the_policy_can_give() -> None:
         Reason.NO_RULE_MATCHES, Reason.HEARTBEAT, Reason.MALFORMED, Reason.TRUNCATED,  # at the door
         Reason.UNMATCHED, Reason.AMBIGUOUS, Reason.NAMES_STABLE,  # correlating
         Reason.PAUSED, Reason.OPEN, Reason.CANNOT_KNOW, Reason.NO_ROLLBACK, Reason.RECORDED,  # gates
+        Reason.UNKNOWN_PROFILE, Reason.CHECK_FAILED, Reason.CHECK_RUNNING, Reason.CHECK_UNDECIDED, Reason.SOAKING,
+        Reason.APPROVAL_MISSING, Reason.APPROVAL_OF_ANOTHER_REVISION, Reason.APPROVAL_EXPIRED, Reason.APPROVAL_USED,
+        Reason.APPROVED,  # and those of tests/unit/test_opening.py
     }  # fmt: skip
     tables = [expected for *_, expected in JUDGED.values()]
     tables += [expected for _, expected in (*ACCEPTED.values(), *STANDS.values())]

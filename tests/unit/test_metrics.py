@@ -14,7 +14,7 @@ from daemon.model.decision import Decision, Reason, Verdict
 from daemon.model.outcome import StepOutcome
 from daemon.model.plan import OpenRecord
 from daemon.model.rollback import RollbackPhase, Timeline, Trigger
-from daemon.model.signal import HookType, MalformedAlert, Source
+from daemon.model.signal import Hook, HookType, MalformedAlert, Source
 from daemon.policy import planning
 from daemon.telemetry import audience
 from daemon.telemetry.metrics import CanarySeen, Metrics, Seen
@@ -162,7 +162,7 @@ def test_what_happens_after_zero_is_counted() -> None:
     metrics.duty_failed(facts.REF, "notice slack", errors.Unreachable("down"))
     metrics.pulled(3, None)
     metrics.pulled(0, errors.Unreachable("down"))
-    metrics.record_pruned(facts.record())
+    metrics.record_pruned(facts.REF, "podinfo-7b8cb8dc5d")
     metrics.leading_changed("acquired", "", leading=True)
     shown = series(metrics)
     counted = (
@@ -183,7 +183,11 @@ def test_steps_gates_and_escalations_are_counted() -> None:
     record = planning.new_record(facts.evidence(), facts.intent())
     metrics.step_done(facts.REF, StepOutcome(OpenRecord(record), facts.after(62)))
     metrics.step_done(facts.REF, StepOutcome(OpenRecord(record), facts.after(62), errors.Throttled("slow", 1)))
-    metrics.gate_answered(HookType.ROLLBACK, facts.REF, Decision(Verdict.IGNORE, Reason.NO_ROLLBACK), opened=False)
+    metrics.gate_answered(
+        Hook(HookType.ROLLBACK, facts.REF, "Progressing", "58b65dd85", {}),
+        Decision(Verdict.IGNORE, Reason.NO_ROLLBACK),
+        opened=False,
+    )
     metrics.escalated(facts.REF, Reason.DEADLINE_EXCEEDED, "", [])
     metrics.escalated(facts.REF, Reason.PROMOTION_BROKE, "", [])
     metrics.raised_again(facts.REF, facts.route())

@@ -51,7 +51,7 @@ def after(record: Rollback, milestone: Milestone, at: float, reason: str = "Aler
 def due(record: Rollback, manner: Manner, *, closes: bool = False, at: float = 200) -> tuple[Message, ...]:
     return telling.due(
         record, CHANNEL, manner, closes=closes,
-        story=lambda: wording.story(record, facts.canary(), (), wording.Style()), now=facts.after(at),
+        story=lambda: wording.story(record, facts.canary(), (), "", wording.Style()), now=facts.after(at),
     )  # fmt: skip
 
 
@@ -225,7 +225,8 @@ def test_whatever_is_taken_when_nothing_is_said_twice_and_nothing_is_left_out(
 
 
 def story(record: Rollback, *glass: str) -> Story:
-    return wording.story(record, facts.canary(), glass, wording.Style(dashboard="https://g/d/$namespace/$canary"))
+    style = wording.Style(dashboard="https://g/d/$namespace/$canary")
+    return wording.story(record, facts.canary(), glass, "kubectl rollout undo deployment/podinfo -n shop", style)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +303,7 @@ def test_a_promoted_revision_needs_a_person_and_another_ending_does_not() -> Non
 
 def test_a_record_made_by_hand_has_the_severity_of_the_policy() -> None:
     record = facts.record(signal=None, timeline=Timeline())
-    told = wording.story(record, None, (), wording.Style(severity=Severity.P3))
+    told = wording.story(record, None, (), "", wording.Style(severity=Severity.P3))
     assert told.severity is Severity.P3
     assert told.canary_uid == ""
     assert told.began_at == record.created_at

@@ -1,0 +1,43 @@
+"""The lines of a timeline: bounded, in order, and nothing said twice within one stage."""
+
+import dataclasses
+
+from daemon.model.canary_revision import CanaryRevision, Entry, EntryKind
+
+MOST = 200
+"""Lines kept; the oldest go first."""
+TEXT_MOST = 400
+
+_DIVIDERS = frozenset({EntryKind.STAGE, EntryKind.PHASE})
+"""What is said after one of these is said anew."""
+
+
+def added(record: CanaryRevision, entry: Entry) -> CanaryRevision:
+    """The record with one line more, or with a line counted once more."""
+    entry = dataclasses.replace(entry, text=" ".join(entry.text.split())[:TEXT_MOST], key=entry.key[:TEXT_MOST])
+    lines = list(record.entries)
+    place = None if entry.kind in _DIVIDERS else _same_line(lines, entry)
+    if place is not None:
+        lines[place] = counted(lines[place], entry)
+        return dataclasses.replace(record, entries=tuple(lines))
+    lines.append(entry)
+    lines.sort(key=lambda line: line.at)
+    dropped = max(0, len(lines) - MOST)
+    return dataclasses.replace(record, entries=tuple(lines[dropped:]), dropped=record.dropped + dropped)
+
+
+def counted(line: Entry, again: Entry) -> Entry:
+    """One line for both."""
+    last = max(line.last or line.at, again.last or again.at)
+    newer = again if (again.last or again.at) >= (line.last or line.at) else line
+    return dataclasses.replace(line, text=newer.text, count=line.count + again.count, last=last)
+
+
+def _same_line(lines: list[Entry], entry: Entry) -> int | None:
+    for place in range(len(lines) - 1, -1, -1):
+        line = lines[place]
+        if line.kind in _DIVIDERS and line.at <= entry.at:
+            return None
+        if (line.kind, line.key) == (entry.kind, entry.key):
+            return place
+    return None

@@ -1,0 +1,161 @@
+"""Runs checks beside the gates: none twice at once, passes kept for the revision, and no gate waits for a slow one.
+
+What is known is kept in memory; a restart runs again what a record does not show as passed.
+"""
+
+import asyncio
+import dataclasses
+import datetime
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+
+from daemon import ports
+from daemon.model import errors
+from daemon.model.canary import CanaryRef
+from daemon.model.checking import CheckResult, CheckState, Finding, Subject
+
+_ABREAST = 32
+"""Runs at the same time, over all canaries."""
+_KEPT = 20_000
+"""Results kept: the oldest go first."""
+
+Key = tuple[CanaryRef, str, str]
+"""Canary, check, and what of it: the template, and for what is seen again and again also the gate and the weight."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Known:
+    finding: Finding | None = None
+    at: datetime.datetime | None = None
+    ended: float = 0.0
+    began: datetime.datetime | None = None
+    task: "asyncio.Task[None] | None" = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds until a check is run again: ``retry`` one for acceptance that has not passed, ``recheck`` a criterion."""
+
+    retry: float = 30.0
+    recheck: float = 5.0
+
+
+class Checking:
+    """``heard`` is told of every run that ended: for which gate, what, and what came of it."""
+
+    def __init__(
+        self,
+        *,
+        checks: Mapping[str, ports.Check],
+        clock: ports.Clock,
+        observer: ports.Observer,
+        pace: Pace,
+    ) -> None:
+        self._checks = checks
+        self._clock = clock
+        self._observer = observer
+        self._pace = pace
+        self._known: OrderedDict[Key, _Known] = OrderedDict()
+        self._lanes = asyncio.Semaphore(_ABREAST)
+        self.heard: Callable[[str, Subject, CheckResult], None] = lambda _gate, _subject, _result: None
+
+    async def look(
+        self, gate: str, names: Sequence[str], subject: Subject, *, within: float, passed: Mapping[str, Finding]
+    ) -> tuple[CheckResult, ...]:
+        """What is known of each after at most ``within`` seconds. ``passed`` has what a record says has passed for
+        this very revision."""
+        running = []
+        for name in names:
+            known = self._of(gate, name, subject)
+            self._recall(known, name, passed)
+            if known.task is None and self._is_due(known, self._checks[name]):
+                self._begin(gate, name, subject, known)
+            if known.task is not None:
+                running.append(known.task)
+        if running:
+            await asyncio.wait(running, timeout=within)
+        return self.known(gate, names, subject)
+
+    def begin(self, gate: str, name: str, subject: Subject) -> CheckResult:
+        """Starts one if it is due, and returns what is known now."""
+        known = self._of(gate, name, subject)
+        if known.task is None and self._is_due(known, self._checks[name]):
+            self._begin(gate, name, subject, known)
+        return self._result(name, known)
+
+    def known(self, gate: str, names: Sequence[str], subject: Subject) -> tuple[CheckResult, ...]:
+        """What is known now; nothing is run."""
+        return tuple(self._result(name, self._of(gate, name, subject)) for name in names)
+
+    async def stop(self) -> None:
+        tasks = [known.task for known in self._known.values() if known.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- one check
+
+    def _of(self, gate: str, name: str, subject: Subject) -> _Known:
+        key = (subject.canary.ref, name, self._scope(gate, name, subject))
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = _Known()
+            self._forget_oldest()
+        else:
+            self._known.move_to_end(key)
+        return known
+
+    def _scope(self, gate: str, name: str, subject: Subject) -> str:
+        if self._checks[name].once:
+            return subject.template
+        return f"{subject.template} {gate} {subject.weight:g}"
+
+    def _forget_oldest(self) -> None:
+        for key in list(self._known)[: max(0, len(self._known) - _KEPT)]:
+            if self._known[key].task is None:
+                del self._known[key]
+
+    def _recall(self, known: _Known, name: str, passed: Mapping[str, Finding]) -> None:
+        if known.finding is None and known.task is None and self._checks[name].once and name in passed:
+            known.finding, known.at = passed[name], self._clock.now()
+
+    def _is_due(self, known: _Known, check: ports.Check) -> bool:
+        if known.finding is None:
+            return True
+        if check.once and known.finding.state is CheckState.PASSED:
+            return False
+        pause = self._pace.retry if check.once else self._pace.recheck
+        return asyncio.get_running_loop().time() - known.ended >= pause
+
+    def _begin(self, gate: str, name: str, subject: Subject, known: _Known) -> None:
+        known.began = self._clock.now()
+        run = self._run(gate, name, subject, known)
+        known.task = asyncio.get_running_loop().create_task(run, name=f"check {name} {subject.canary.ref}")
+
+    async def _run(self, gate: str, name: str, subject: Subject, known: _Known) -> None:
+        try:
+            async with self._lanes:
+                finding = await self._find(name, subject)
+            known.finding, known.at = finding, self._clock.now()
+        finally:
+            known.ended = asyncio.get_running_loop().time()
+            known.task = known.began = None
+        self.heard(gate, subject, self._result(name, known))
+
+    async def _find(self, name: str, subject: Subject) -> Finding:
+        check = self._checks[name]
+        try:
+            async with asyncio.timeout(check.timeout):
+                return await check.run(subject)
+        except errors.NeighbourError as error:
+            return Finding(CheckState.UNDECIDED, f"cannot know: {error}")
+        except TimeoutError:
+            return Finding(CheckState.UNDECIDED, f"cannot know: no answer within {check.timeout:g} s")
+        except Exception as error:  # noqa: BLE001 - told, and no gate opens on it: a bug in one check ends no gate
+            self._observer.pass_failed(subject.canary.ref, error)
+            return Finding(CheckState.UNDECIDED, f"cannot know: {type(error).__name__} in the check itself")
+
+    @staticmethod
+    def _result(name: str, known: _Known) -> CheckResult:
+        # A criterion that is asked anew still has its last answer; acceptance that did not pass is being seen to.
+        return CheckResult(name, known.finding, known.at, known.began)

@@ -1,0 +1,184 @@
+"""A staged release in seconds: the Flagger stand-in drives, the daemon gates, a stub answers its checks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from tests import builders
+from tests.cluster import Cluster
+from tests.component.flagger_fight import Fight, fight
+from tests.running import eventually
+from tests.scene import CANARIES, Scene
+
+SOAK = 0.4
+"""Seconds of every stage."""
+STEPS = {"analysis": {"stepWeights": [5, 25, 50], "maxWeight": 50}}
+REVISIONS = "/apis/pullback.dev/v1alpha1/namespaces/{}/canaryrevisions"
+INITIALIZED = ("full-life", "Initialization done!")
+
+
+@dataclasses.dataclass(slots=True)
+class Surroundings:
+    """What checks ask: a smoke test, and a Prometheus that knows one number."""
+
+    url: str = ""
+    smoke: int = 200
+    errors: float | None = 0.0
+    """Percent; None: no data."""
+    prometheus_down: bool = False
+    slow: float = 0.0
+    asked: dict[str, int] = dataclasses.field(default_factory=dict)
+    at_once: dict[str, int] = dataclasses.field(default_factory=dict)
+    most_at_once: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    async def handle(self, request: web.BaseRequest) -> web.Response:
+        kind = "smoke" if request.path == "/smoke" else "prometheus"
+        self.asked[kind] = self.asked.get(kind, 0) + 1
+        self.at_once[kind] = self.at_once.get(kind, 0) + 1
+        self.most_at_once[kind] = max(self.most_at_once.get(kind, 0), self.at_once[kind])
+        try:
+            await asyncio.sleep(self.slow)
+            return self._answer(kind)
+        finally:
+            self.at_once[kind] -= 1
+
+    def _answer(self, kind: str) -> web.Response:
+        if kind == "smoke":
+            return web.Response(status=self.smoke, text="ok")
+        if self.prometheus_down:
+            return web.Response(status=503, text="down")
+        found = [] if self.errors is None else [{"metric": {}, "value": [0, str(self.errors)]}]
+        answer = {"status": "success", "data": {"resultType": "vector", "result": found}}
+        return web.Response(text=json.dumps(answer), content_type="application/json")
+
+
+@contextlib.asynccontextmanager
+async def surroundings() -> AsyncIterator[Surroundings]:
+    stub = Surroundings()
+    runner = web.ServerRunner(web.Server(stub.handle, access_log=None), shutdown_timeout=0.2)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        stub.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield stub
+    finally:
+        await runner.cleanup()
+
+
+def settings(stub: Surroundings, *, soak: float = SOAK, **promotion: Any) -> dict[str, Any]:
+    """The seed's table of stages, in seconds."""
+    return {
+        "policy": {
+            "stages": [{"weight": weight, "soak": soak} for weight in (0, 5, 25, 50)],
+            "promotion": {"approval": "required", **promotion},
+        },
+        "gates": {
+            "retry": 0.05,
+            "recheck": 0.05,
+            "checks": {
+                "smoke": {"kind": "http", "url": f"{stub.url}/smoke"},
+                "error-rate": {"kind": "promql", "url": stub.url, "query": "errors[$window]", "max": 0.5},
+            },
+            "profiles": {"default": {"pre_rollout": ["smoke"], "rollout": ["error-rate"]}},
+        },
+    }
+
+
+@dataclasses.dataclass(slots=True)
+class Release:
+    """One release, and the words to drive it and to look at it."""
+
+    here: Fight
+    scene: Scene
+    stub: Surroundings
+
+    async def until(self, phase: str, *, within: float = 15.0) -> list[str]:
+        """Flagger ticks every tenth of a second until the canary is in that phase; what it did meanwhile."""
+        before = len(self.here.lab.told())
+
+        async def there() -> bool:
+            if await self.here.phase() == phase:
+                return True
+            await self.here.tick()
+            return await self.here.phase() == phase
+
+        await eventually(there, within=within, every=0.1)
+        return self.here.lab.told()[before:]
+
+    async def until_weight(self, weight: int, *, within: float = 10.0) -> None:
+        async def there() -> bool:
+            if (await self.here.lab.weights())[1] == weight:
+                return True
+            await self.here.tick()
+            return (await self.here.lab.weights())[1] == weight
+
+        await eventually(there, within=within, every=0.1)
+
+    async def annotate(self, **annotations: str | None) -> None:
+        """``approved_by`` is the annotation pullback.dev/approved-by; None takes it away."""
+        named = {f"pullback.dev/{key.replace('_', '-')}": value for key, value in annotations.items()}
+        await self.scene.merge(CANARIES, "podinfo", {"metadata": {"annotations": named}})
+
+    async def approve(self, revision: str | None = None, **annotations: str) -> None:
+        said = {"approved_by": "captain@example.com", **annotations}
+        await self.annotate(approved=revision or await self.here.revision(), **said)
+
+    async def records(self) -> list[builders.Json]:
+        path = REVISIONS.format(self.scene.namespace)
+        async with self.scene.http.get(path) as response:
+            assert response.status == 200, await response.text()
+            items: list[builders.Json] = (await response.json())["items"]
+            return items
+
+    async def record(self, phase: str, *, revision: str | None = None) -> builders.Json:
+        """The record of a revision, once it is in that phase."""
+        wanted = revision or await self.here.revision()
+
+        async def found() -> builders.Json | None:
+            records = [one for one in await self.records() if one.get("status", {}).get("revision") == wanted]
+            assert len(records) <= 1, [one["metadata"]["name"] for one in records]
+            there = records and records[0]["status"].get("phase") == phase
+            return records[0] if there else None
+
+        record: builders.Json = await eventually(found)
+        return record
+
+    async def shown(self) -> builders.Json:
+        """The canary with its timelines, as the daemon shows it."""
+        status, text = await self.here.daemon.get(f"/api/v1/canaries/{self.scene.namespace}/podinfo")
+        assert status == 200, text
+        document: builders.Json = json.loads(text)
+        return document
+
+
+@contextlib.asynccontextmanager
+async def staged(
+    cluster: Cluster, scene: Scene, folder: Path, *, steps: builders.Json | None = None, **config: Any
+) -> AsyncIterator[Release]:
+    """A new revision lies in the workload, and Flagger has not looked yet."""
+    async with surroundings() as stub:
+        given = settings(stub, **config.pop("given", {}))
+        for group, fields in config.items():
+            given[group] = {**given.get(group, {}), **fields}
+        async with fight(cluster, scene, folder, until=INITIALIZED, settings=steps or STEPS, groups=given) as here:
+            await here.lab.push("2")
+            yield Release(here, scene, stub)
+
+
+def stages(record: builders.Json) -> list[float]:
+    """The weights it went through."""
+    return [one["weight"] for one in record["status"].get("weights", [])]
+
+
+def lines(record: builders.Json, *kinds: str) -> list[str]:
+    """What the timeline says of these kinds, oldest first."""
+    return [one["text"] for one in record["status"]["timeline"] if one["kind"] in kinds]
