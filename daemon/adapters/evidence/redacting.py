@@ -120,7 +120,7 @@ def compiled(patterns: Iterable[str]) -> tuple[re.Pattern[str], ...]:
             raise errors.ConfigurationError(f"not a regular expression: {text!r}: {error}") from error
         if pattern.search(""):
             raise errors.ConfigurationError(f"would redact everything, because it matches nothing at all: {text!r}")
-        if text not in DEFAULT_PATTERNS and _repeats_a_repeat(text):
+        if text not in DEFAULT_PATTERNS and repeats_a_repeat(text):
             raise errors.ConfigurationError(f"may take for ever: it repeats what already varies in length: {text!r}")
         found.append(pattern)
     return tuple(found)
@@ -153,7 +153,7 @@ _TOKEN = re.compile(
 )
 
 
-def _repeats_a_repeat(text: str) -> bool:
+def repeats_a_repeat(text: str) -> bool:
     """Whether a group whose length varies is repeated: ``(a+)+``, ``(a|aa)*``. Errs on the side of yes."""
     varies = [False]
     closed = False
