@@ -50,8 +50,8 @@ class AlertingUnavailableError(RuntimeError):
         )
 
 
-class _StepFailedError(RuntimeError):
-    """One step on the way failed; becomes the reason in the error above."""
+class PackagesUnavailableError(RuntimeError):
+    """One step on the way to a package failed; the message says which, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +99,32 @@ async def find_alerting(cache: Path, *, path: str | None = None) -> AlertingBina
     if missing:
         raise AlertingUnavailableError(f"{' and '.join(missing)} not found: this is not a Debian-like system.")
     try:
-        _made(cache)
-        async with _locked(cache / "alerting.lock"):
+        async with _locked(_made(cache) / "alerting.lock"):
             # Another run may have finished the work while this one waited for the lock.
             return _unpacked(unpacked) or await _fetched(cache, unpacked)
-    except _StepFailedError as error:
+    except PackagesUnavailableError as error:
         raise AlertingUnavailableError(str(error)) from error
     except OSError as error:
         raise AlertingUnavailableError(f"the cache folder {cache} cannot be used ({error}).") from error
+
+
+async def find_program(cache: Path, package: str, program: str) -> Path:
+    """A program from PATH, or out of a Debian package in the cache; raises `PackagesUnavailableError`."""
+    if present := shutil.which(program):
+        return Path(present)
+    target = cache / package
+    found = target / "usr" / "bin" / program
+    try:
+        async with _locked(_made(cache) / f"{package}.lock"):
+            if not found.exists():
+                async with _unpacking(cache, [package]) as root:
+                    shutil.rmtree(target, ignore_errors=True)
+                    root.rename(target)
+    except OSError as error:
+        raise PackagesUnavailableError(f"{package} cannot be unpacked into {cache} ({error}).") from error
+    if not found.exists():
+        raise PackagesUnavailableError(f"the package {package} holds no {program}.")
+    return found
 
 
 def _unpacked(folder: Path) -> AlertingBinaries | None:
@@ -125,29 +143,36 @@ async def _locked(path: Path) -> AsyncIterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     why = f"another run has held {path} for {LOCK_SECONDS:g} s."
-                    raise _StepFailedError(why) from None
+                    raise PackagesUnavailableError(why) from None
                 await asyncio.sleep(0.2)
         yield
 
 
 async def _fetched(cache: Path, target: Path) -> AlertingBinaries:
-    """Download and unpack beside the target, then one rename: a run cut short leaves nothing half done."""
-    work = Path(tempfile.mkdtemp(prefix="alerting-", dir=cache))
-    try:
-        await _download(work, cache)
-        root = work / "root"
-        for package in _downloaded(work):
-            await _run(["dpkg", "-x", str(package), str(root)], work, UNPACK_SECONDS)
+    """Unpack beside the target, then one rename: a run cut short leaves nothing half done."""
+    async with _unpacking(cache, PACKAGES) as root:
         if (found := _unpacked(root)) is None:
-            raise _StepFailedError(f"the packages {', '.join(PACKAGES)} do not hold all four programs.")
+            raise PackagesUnavailableError(f"the packages {', '.join(PACKAGES)} do not hold all four programs.")
         _find_templates_beside(found.alertmanager)
         shutil.rmtree(target, ignore_errors=True)  # an older, incomplete one would stand in the way
         root.rename(target)
+    if (moved := _unpacked(target)) is None:
+        raise PackagesUnavailableError(f"the programs vanished from {target}.")
+    return moved
+
+
+@contextlib.asynccontextmanager
+async def _unpacking(cache: Path, packages: Sequence[str]) -> AsyncIterator[Path]:
+    """What is in these packages, in a folder for whoever moves it away; what is left of it goes."""
+    work = Path(tempfile.mkdtemp(prefix="unpacking-", dir=cache))
+    try:
+        await _download(work, cache, packages)
+        root = work / "root"
+        for package in _downloaded(work):
+            await _run(["dpkg", "-x", str(package), str(root)], work, UNPACK_SECONDS)
+        yield root
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    if (moved := _unpacked(target)) is None:
-        raise _StepFailedError(f"the programs vanished from {target}.")
-    return moved
 
 
 def _find_templates_beside(alertmanager: Path) -> None:
@@ -163,20 +188,20 @@ def _downloaded(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.deb"))
 
 
-async def _download(work: Path, cache: Path) -> None:
+async def _download(work: Path, cache: Path, packages: Sequence[str]) -> None:
     """With the machine's package lists; where they are absent or outdated, with fresh ones of our own."""
     # Root's apt would drop to a user who cannot write into somebody's checkout.
     apt = ["apt-get", "-q", *(["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else [])]
-    with contextlib.suppress(_StepFailedError):
-        await _run([*apt, "download", *PACKAGES], work, DOWNLOAD_SECONDS)
+    with contextlib.suppress(PackagesUnavailableError):
+        await _run([*apt, "download", *packages], work, DOWNLOAD_SECONDS)
         return
     apt += _own_state(cache / "apt")
     updated = await _run([*apt, "update"], work, UPDATE_SECONDS)
     try:
-        await _run([*apt, "download", *PACKAGES], work, DOWNLOAD_SECONDS)
-    except _StepFailedError as error:
+        await _run([*apt, "download", *packages], work, DOWNLOAD_SECONDS)
+    except PackagesUnavailableError as error:
         # Without a network `apt-get update` only warns and ends with 0: its words explain what follows.
-        raise _StepFailedError(f"{error}\nafter `apt-get update` had said:\n{_last_lines(updated)}") from error
+        raise PackagesUnavailableError(f"{error}\nafter `apt-get update` had said:\n{_last_lines(updated)}") from error
 
 
 def _own_state(folder: Path) -> list[str]:
@@ -205,14 +230,14 @@ async def _run(argv: Sequence[str], folder: Path, timeout: float) -> str:
     try:
         output, _ = await asyncio.wait_for(process.communicate(), timeout)
     except TimeoutError:
-        raise _StepFailedError(f"`{command}` did not end within {timeout:g} s.") from None
+        raise PackagesUnavailableError(f"`{command}` did not end within {timeout:g} s.") from None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     text = output.decode("utf-8", "replace")
     if process.returncode:
-        raise _StepFailedError(f"`{command}` ended with {process.returncode}:\n{_last_lines(text)}")
+        raise PackagesUnavailableError(f"`{command}` ended with {process.returncode}:\n{_last_lines(text)}")
     return text
 
 

@@ -148,7 +148,7 @@ async def test_a_password_does_not_go_to_a_realm_in_the_clear(realm: str, tmp_pa
     options = RegistryOptions.model_validate({"docker_config": docker_config(tmp_path, "registry.example")})
     async with surrounded() as surroundings:
         access = Access(surroundings.session, surroundings.clock, options, parse("registry.example/podinfo:v2"))
-        with pytest.raises(errors.Refused, match="expected a realm over https|not a URL"):
+        with pytest.raises(errors.Refused, match=r"expected a realm over https|not a URL"):
             await access.answer(f'Bearer realm="{realm}",service="x"')
 
 
