@@ -100,8 +100,13 @@ def gates(
         terms=terms,
     )
     showing = Showing(
-        world=sight.world, standings=sight.standings, gatherer=sight.gatherer, sight=seen, gates=made
-    )  # fmt: skip
+        world=sight.world,
+        standings=sight.standings,
+        gatherer=sight.gatherer,
+        sight=seen,
+        gates=made,
+        clock=surroundings.clock,
+    )
     return made, showing
 
 

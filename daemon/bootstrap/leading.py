@@ -14,15 +14,18 @@ from daemon.adapters.kubernetes.watches import Watches
 from daemon.adapters.lease import KubernetesLease
 from daemon.bootstrap.seeing import Sight, Surroundings
 from daemon.model.lease import Terms
+from daemon.model.notice import Manner
 from daemon.policy import cleaning, wording
 from daemon.policy.pruning import Retention
 from daemon.settings import Settings
 from daemon.workflow.aftermath import Aftermath, Duty
+from daemon.workflow.announcing import Announcing
 from daemon.workflow.cleaning import Cleaning
 from daemon.workflow.keeping import Keeping
 from daemon.workflow.leading import Elector, Leadership
+from daemon.workflow.outbox import Outbox
 from daemon.workflow.pruning import Pruning
-from daemon.workflow.recording import Recorder
+from daemon.workflow.recording import Recorder, RevisionRecorder
 from daemon.workflow.telling import Telling
 from daemon.workflow.watchdog import Watchdog
 
@@ -63,23 +66,11 @@ def after_zero(
             ),
         ),
     ]
-    duties += [
-        Telling(
-            name=name,
-            channel=channel,
-            world=sight.world,
-            gatherer=sight.gatherer,
-            recorder=recorder,
-            observer=observer,
-            clock=surroundings.clock,
-            break_glass=break_glass.commands,
-            style=wording.Style(severity=settings.policy.severity, dashboard=settings.notices.dashboard_url),
-        )
-        for name, channel in channels.items()
-    ]
+    duties += _tellers(settings, surroundings, sight, client, channels, recorder, observer)
     pruning = Pruning(
         world=sight.world,
         ledger=ledger.KubernetesLedger(client),
+        revisions=ledger.KubernetesRevisions(client),
         clock=surroundings.clock,
         observer=observer,
         retention=Retention(datetime.timedelta(seconds=settings.records.keep_for), settings.records.keep),
@@ -88,6 +79,45 @@ def after_zero(
     return Aftermath(
         world=sight.world, duties=duties, pruning=pruning, observer=observer, chance=surroundings.chance
     )  # fmt: skip
+
+
+def _tellers(
+    settings: Settings,
+    surroundings: Surroundings,
+    sight: Sight,
+    client: KubernetesClient,
+    channels: Mapping[str, ports.Channel],
+    recorder: Recorder,
+    observer: ports.Observer,
+) -> list[Duty]:
+    """Two per channel, which share its outbox: what becomes of rollbacks, and gates that stay closed."""
+    told: list[Duty] = []
+    revisions = RevisionRecorder(world=sight.world, revisions=ledger.KubernetesRevisions(client))
+    for name, channel in channels.items():
+        outbox = Outbox(name, channel, observer=observer, clock=surroundings.clock)
+        told.append(
+            Telling(
+                outbox=outbox,
+                world=sight.world,
+                gatherer=sight.gatherer,
+                recorder=recorder,
+                clock=surroundings.clock,
+                break_glass=break_glass.commands,
+                style=wording.Style(severity=settings.policy.severity, dashboard=settings.notices.dashboard_url),
+            )
+        )
+        if channel.manner is not Manner.INCIDENT:
+            told.append(
+                Announcing(
+                    outbox=outbox,
+                    world=sight.world,
+                    recorder=revisions,
+                    clock=surroundings.clock,
+                    severity=settings.policy.severity,
+                    after=settings.gates.refusing_late,
+                )
+            )
+    return told
 
 
 def _evidence_room(settings: Settings, surroundings: Surroundings, client: KubernetesClient) -> ports.EvidenceRoom:

@@ -255,6 +255,7 @@ def _seen(sight: Sight, showing: Showing, watches: Watches, watchdog: Watchdog, 
         watch_ages=watches.ages,
         watchdog_age=watchdog.age,
         undelivered=lambda: showing.undelivered(channels),
+        refusing=showing.refusing,
     )
 
 

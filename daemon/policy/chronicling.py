@@ -27,7 +27,6 @@ from daemon.policy.noting import Notes
 
 _ANALYSED = frozenset({CanaryPhase.PROGRESSING, CanaryPhase.WAITING_PROMOTION})
 """Phases in which Flagger's status names the revision that is tried out. In Waiting it still names the one before."""
-_RUNNING = _ANALYSED | {CanaryPhase.PROMOTING, CanaryPhase.FINALISING}
 _ANEW = datetime.timedelta(seconds=5)
 """Analyses of one revision are further apart than this, what two replicas think of one beginning is not."""
 _WEIGHTS_KEPT = 100
@@ -96,8 +95,8 @@ def current(records: Iterable[CanaryRevision], canary: Canary) -> CanaryRevision
 def updated(record: CanaryRevision, records: Iterable[CanaryRevision], seen: Sighting, notes: Notes) -> CanaryRevision:
     """The record as it should be."""
     after = _bound(record, tuple(records), seen)
-    after = _ended(after, seen)
     after = _weighed(after, seen)
+    after = _ended(after, seen)
     after = _acted(after, seen)
     return _noted(after, notes)
 
@@ -167,7 +166,7 @@ def _into(record: CanaryRevision, phase: RevisionPhase, seen: Sighting, text: st
 
 def _weighed(record: CanaryRevision, seen: Sighting) -> CanaryRevision:
     runs = record.phase is RevisionPhase.ANALYSING and record.revision == seen.canary.revision
-    if not runs or seen.weight is None or seen.canary.phase not in _RUNNING:
+    if not runs or seen.weight is None:
         return record
     last = record.weights[-1] if record.weights else None
     if last is not None and (staging.same(last.weight, seen.weight) or _older(seen.version, last.version)):
@@ -211,7 +210,9 @@ def _acted(record: CanaryRevision, seen: Sighting) -> CanaryRevision:
 
 def _news(before: SeenActs, acts: SeenActs, canary: Canary) -> Iterable[tuple[str, str]]:
     if acts.paused != before.paused:
-        yield ("paused", "paused by a person") if acts.paused else ("resumed", "resumed by a person")
+        why = f": {canary.paused_reason}" if canary.paused_reason else ""
+        paused = f"paused by {canary.paused_by or 'a person'}{why}"
+        yield ("paused", paused) if acts.paused else ("resumed", "resumed by a person")
     if acts.advance != before.advance and acts.advance and acts.advance != acts.stale_advance:
         advance = canary.advance
         assert advance is not None  # noqa: S101 - the word is its own

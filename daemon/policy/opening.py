@@ -161,7 +161,9 @@ def _profile_missing(seen: GateEvidence) -> Answer | None:
 def _paused(canary: Canary) -> Answer | None:
     if not canary.paused:
         return None
-    return _no(Verdict.PAUSE, Reason.PAUSED, "paused by a person (annotation pullback.dev/paused)")
+    who = canary.paused_by or "a person (annotation pullback.dev/paused)"
+    why = f": {canary.paused_reason}" if canary.paused_reason else ""
+    return _no(Verdict.PAUSE, Reason.PAUSED, f"paused by {who}{why}"[:LINE])
 
 
 def _alerts(canary: Canary) -> Answer | None:

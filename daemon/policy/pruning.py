@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from daemon.model.canary import CanaryRef
+from daemon.model.canary_revision import CanaryRevision, RevisionPhase
 from daemon.model.rollback import Rollback
 
 
@@ -41,3 +42,22 @@ def _may_go(record: Rollback) -> bool:
 
 def _age(record: Rollback, now: datetime.datetime) -> datetime.timedelta:
     return now - (record.timeline.completed_at or record.created_at)
+
+
+def outlived(
+    records: Iterable[CanaryRevision], retention: Retention, now: datetime.datetime
+) -> tuple[CanaryRevision, ...]:
+    """The same of revisions. Never one that is still on its way, nor the last two that were promoted of a canary: to
+    the older of them a revert goes."""
+    by_canary: defaultdict[CanaryRef, list[CanaryRevision]] = defaultdict(list)
+    for record in records:
+        by_canary[record.canary].append(record)
+    found = []
+    for kept in by_canary.values():
+        newest_first = sorted(kept, key=lambda one: (one.began or one.created_at, one.name), reverse=True)
+        promoted = [one for one in newest_first if one.phase is RevisionPhase.PROMOTED][:2]
+        for place, one in enumerate(newest_first):
+            old = now - (one.began or one.created_at) > retention.keep_for
+            if place > 0 and one.ended and one not in promoted and (place >= retention.keep or old):
+                found.append(one)
+    return tuple(sorted(found, key=lambda one: (one.created_at, one.namespace, one.name)))

@@ -51,6 +51,8 @@ class Seen:
     watchdog_age: Callable[[], float | None]
     undelivered: Callable[[], Mapping[str, int]]
     """Rollbacks that a channel has not been told all about, by channel."""
+    refusing: Callable[[], Iterable[tuple[CanaryRef, str, float]]]
+    """Gates at which a revision waits, a soak aside: canary, hook, seconds."""
 
 
 class Metrics:
@@ -247,6 +249,14 @@ class _World(Collector):
         for channel, count in self._seen.undelivered().items():
             untold.add_metric([channel], count)
         yield untold
+        refusing = GaugeMetricFamily(
+            "pullback_gate_refusing_seconds",
+            "How long a gate has been closed to a revision that waits there, for another reason than a soak.",
+            labels=["namespace", "canary", "hook"],
+        )
+        for ref, hook, seconds in self._seen.refusing():
+            refusing.add_metric([ref.namespace, ref.name, hook], seconds)
+        yield refusing
         silence = self._seen.watchdog_age()
         if silence is not None:
             yield GaugeMetricFamily(

@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 from daemon import ports
 from daemon.model import errors
 from daemon.model.canary import CanaryRef
+from daemon.model.canary_revision import CanaryRevision
 from daemon.model.rollback import Amendment, Rollback
 from daemon.workflow.world import World
 
@@ -54,3 +55,39 @@ class Recorder:
         if fresh is None:
             raise errors.Missing(f"Rollback {ref.namespace}/{name} is gone")
         self._world.put_record(fresh)
+
+
+class RevisionRecorder:
+    """The same for the records of revisions."""
+
+    def __init__(self, *, world: World, revisions: ports.Revisions) -> None:
+        self._world = world
+        self._revisions = revisions
+        self._locks: WeakValueDictionary[tuple[CanaryRef, str], asyncio.Lock] = WeakValueDictionary()
+
+    async def amend(
+        self, ref: CanaryRef, name: str, change: Callable[[CanaryRevision], CanaryRevision]
+    ) -> CanaryRevision:  # fmt: skip
+        """Raises like ``Recorder.amend``."""
+        lock = self._locks.setdefault((ref, name), asyncio.Lock())
+        async with lock:
+            for tries in range(1, _TRIES + 1):
+                record = next((one for one in self._world.revisions(ref) if one.name == name), None)
+                if record is None:
+                    raise errors.Missing(f"CanaryRevision {ref.namespace}/{name} is gone")
+                after = change(record)
+                if after == record:
+                    return record
+                try:
+                    written = await self._revisions.amend(record, after)
+                except errors.Conflict:
+                    if tries == _TRIES:
+                        raise
+                    fresh = await self._revisions.read(ref.namespace, name)
+                    if fresh is None:
+                        raise errors.Missing(f"CanaryRevision {ref.namespace}/{name} is gone") from None
+                    self._world.put_revision(fresh)
+                    continue
+                self._world.put_revision(written)
+                return written
+        raise AssertionError("unreachable: the last try returns or raises")

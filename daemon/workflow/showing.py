@@ -5,13 +5,14 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
+from daemon import ports
 from daemon.model.canary import Canary, CanaryRef
 from daemon.model.canary_revision import CanaryRevision
 from daemon.model.history import Filter
 from daemon.model.notice import Notice
 from daemon.model.rollback import Rollback
 from daemon.model.signal import HookType
-from daemon.policy import telling
+from daemon.policy import announcing, telling
 from daemon.policy.opening import Answer
 from daemon.workflow.gate_sight import GateSight
 from daemon.workflow.gathering import Gatherer
@@ -27,13 +28,21 @@ class Showing:
     """Read only."""
 
     def __init__(
-        self, *, world: World, standings: Standings, gatherer: Gatherer, sight: GateSight, gates: Gates
+        self,
+        *,
+        world: World,
+        standings: Standings,
+        gatherer: Gatherer,
+        sight: GateSight,
+        gates: Gates,
+        clock: ports.Clock,
     ) -> None:
         self._world = world
         self._standings = standings
         self._gatherer = gatherer
         self._sight = sight
         self._gates = gates
+        self._clock = clock
 
     def canaries(self) -> list[dict[str, Any]]:
         return [self.canary(canary) for canary in sorted(self._world.canaries(), key=lambda one: one.ref)]
@@ -89,6 +98,17 @@ class Showing:
             for notice in telling.undelivered(record):
                 counts[notice.channel] = counts.get(notice.channel, 0) + 1
         return counts
+
+
+    def refusing(self) -> list[tuple[CanaryRef, str, float]]:
+        """Gates at which a revision waits, a soak aside: canary, hook, and for how many seconds."""
+        now = self._clock.now()
+        found = []
+        for record in self._world.all_revisions():
+            for gate in announcing.refusing(record, self._world.canary(record.canary)):
+                since = gate.refusing_since or gate.at
+                found.append((record.canary, gate.hook, max(0.0, (now - since).total_seconds())))
+        return found
 
 
 def rollback(record: Rollback) -> dict[str, Any]:

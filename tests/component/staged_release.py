@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import datetime
+import itertools
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,10 +14,12 @@ from typing import Any
 
 from aiohttp import web
 
+from daemon.sandbox.flagger.canary import Canary
 from tests import builders
 from tests.cluster import Cluster
-from tests.component.flagger_fight import Fight, fight
-from tests.running import eventually
+from tests.component.flagger_fight import Fight, ago, fight
+from tests.component.flagger_stories import HOOKS
+from tests.running import Daemon, eventually
 from tests.scene import CANARIES, Scene
 
 SOAK = 0.4
@@ -100,6 +104,10 @@ class Release:
     here: Fight
     scene: Scene
     stub: Surroundings
+    others: list[Daemon] = dataclasses.field(default_factory=list)
+    """Further replicas; the hooks then ask one after the other."""
+    answered: dict[int, int] = dataclasses.field(default_factory=dict)
+    """How many hooks each replica has answered, where there are several."""
 
     async def until(self, phase: str, *, within: float = 15.0) -> list[str]:
         """Flagger ticks every tenth of a second until the canary is in that phase; what it did meanwhile."""
@@ -115,13 +123,20 @@ class Release:
         return self.here.lab.told()[before:]
 
     async def until_weight(self, weight: int, *, within: float = 10.0) -> None:
+        """Until the routes say so, and the record too."""
+
         async def there() -> bool:
             if (await self.here.lab.weights())[1] == weight:
                 return True
             await self.here.tick()
             return (await self.here.lab.weights())[1] == weight
 
+        async def recorded() -> bool:
+            running = [one for one in await self.records() if one.get("status", {}).get("phase") == "Analysing"]
+            return any(weights(one)[-1:] == [weight] for one in running)
+
         await eventually(there, within=within, every=0.1)
+        await eventually(recorded)
 
     async def annotate(self, **annotations: str | None) -> None:
         """``approved_by`` is the annotation pullback.dev/approved-by; None takes it away."""
@@ -129,7 +144,8 @@ class Release:
         await self.scene.merge(CANARIES, "podinfo", {"metadata": {"annotations": named}})
 
     async def approve(self, revision: str | None = None, **annotations: str) -> None:
-        said = {"approved_by": "captain@example.com", **annotations}
+        until = ago(hours=-1)
+        said = {"approved_by": "captain@example.com", "approved_until": until, **annotations}
         await self.annotate(approved=revision or await self.here.revision(), **said)
 
     async def records(self) -> list[builders.Json]:
@@ -139,22 +155,37 @@ class Release:
             items: list[builders.Json] = (await response.json())["items"]
             return items
 
-    async def record(self, phase: str, *, revision: str | None = None) -> builders.Json:
-        """The record of a revision, once it is in that phase."""
+    async def record(
+        self, phase: str, *, revision: str | None = None, stages: list[float] | None = None
+    ) -> builders.Json:
+        """The record of a revision, once it is in that phase and says that these were its weights: it is written
+        beside everything else."""
         wanted = revision or await self.here.revision()
 
         async def found() -> builders.Json | None:
             records = [one for one in await self.records() if one.get("status", {}).get("revision") == wanted]
             assert len(records) <= 1, [one["metadata"]["name"] for one in records]
-            there = records and records[0]["status"].get("phase") == phase
-            return records[0] if there else None
+            if not records or records[0]["status"].get("phase") != phase:
+                return None
+            return records[0] if stages is None or weights(records[0]) == stages else None
 
         record: builders.Json = await eventually(found)
         return record
 
-    async def shown(self) -> builders.Json:
+    async def asked(self, hook: str) -> tuple[int, str]:
+        """What a hook about the revision under analysis is answered now, word by word."""
+        checksum = Canary(await self.here.lab.canary()).checksum
+        return await self.here.daemon.hook(hook, builders.hook(self.scene.namespace, checksum=checksum))
+
+    async def refused(self, hook: str) -> str:
+        """The reason with which a hook is refused; empty when it is not."""
+        status, said = await self.asked(hook)
+        return said.partition(":")[0] if status == 403 else ""
+
+    async def shown(self, replica: int = 0) -> builders.Json:
         """The canary with its timelines, as the daemon shows it."""
-        status, text = await self.here.daemon.get(f"/api/v1/canaries/{self.scene.namespace}/podinfo")
+        daemon = [self.here.daemon, *self.others][replica]
+        status, text = await daemon.get(f"/api/v1/canaries/{self.scene.namespace}/podinfo")
         assert status == 200, text
         document: builders.Json = json.loads(text)
         return document
@@ -162,19 +193,70 @@ class Release:
 
 @contextlib.asynccontextmanager
 async def staged(
-    cluster: Cluster, scene: Scene, folder: Path, *, steps: builders.Json | None = None, **config: Any
+    cluster: Cluster,
+    scene: Scene,
+    folder: Path,
+    *,
+    given: dict[str, Any] | None = None,
+    replicas: int = 1,
+    **groups: builders.Json,
 ) -> AsyncIterator[Release]:
-    """A new revision lies in the workload, and Flagger has not looked yet."""
-    async with surroundings() as stub:
-        given = settings(stub, **config.pop("given", {}))
-        for group, fields in config.items():
-            given[group] = {**given.get(group, {}), **fields}
-        async with fight(cluster, scene, folder, until=INITIALIZED, settings=steps or STEPS, groups=given) as here:
-            await here.lab.push("2")
-            yield Release(here, scene, stub)
+    """A new revision lies in the workload, and Flagger has not looked yet.
+
+    ``given`` are terms of ``settings``, ``groups`` settings of the daemon over those.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        stub = await stack.enter_async_context(surroundings())
+        configured = settings(stub, **(given or {}))
+        for group, fields in groups.items():
+            configured[group] = {**configured.get(group, {}), **fields}
+        entered = fight(cluster, scene, folder, until=INITIALIZED, settings=STEPS, groups=configured)
+        here = await stack.enter_async_context(entered)
+        release = Release(here, scene, stub)
+        for _ in range(replicas - 1):
+            release.others.append(await stack.enter_async_context(here.open_daemon()))
+        if release.others:
+            url = await stack.enter_async_context(alternating(release))
+            await _ask(release, url)
+        await here.lab.push("2")
+        yield release
 
 
-def stages(record: builders.Json) -> list[float]:
+@contextlib.asynccontextmanager
+async def alternating(release: Release) -> AsyncIterator[str]:
+    """A Service in front of all replicas: each call goes to the next one."""
+    daemons = [release.here.daemon, *release.others]
+    turn = itertools.cycle(range(len(daemons)))
+
+    async def forward(request: web.BaseRequest) -> web.Response:
+        replica = next(turn)
+        release.answered[replica] = release.answered.get(replica, 0) + 1
+        async with daemons[replica].http.post(request.path, data=await request.read()) as answer:
+            return web.Response(status=answer.status, body=await answer.read())
+
+    runner = web.ServerRunner(web.Server(forward, access_log=None), shutdown_timeout=0.2)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def _ask(release: Release, url: str) -> None:
+    hooks = [
+        {"name": f"hook-{kind}", "type": kind, "url": f"{url}/webhooks/flagger/{kind}"} for kind in HOOKS
+    ]
+    await release.here.lab.edit_canary({"analysis": {"webhooks": hooks}})
+
+
+def moment(seen: builders.Json) -> float:
+    """When a weight was seen, in seconds."""
+    return datetime.datetime.fromisoformat(seen["since"]).timestamp()
+
+
+def weights(record: builders.Json) -> list[float]:
     """The weights it went through."""
     return [one["weight"] for one in record["status"].get("weights", [])]
 

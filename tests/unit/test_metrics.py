@@ -55,8 +55,12 @@ def test_every_metric_of_the_contract_is_there_under_its_name() -> None:
             watch_ages=lambda: [("Canary", 3.0)],
             watchdog_age=lambda: 12.0,
             undelivered=lambda: {"slack": 2},
+            refusing=lambda: [(facts.REF, "confirm-promotion", 90.0)],
         )
     )
+    assert series(metrics)[
+        "pullback_gate_refusing_seconds{canary=podinfo,hook=confirm-promotion,namespace=shop}"
+    ] == 90
     names = {family.name for family in text_string_to_metric_families(metrics.render().decode())}
     assert names >= {
         f"pullback_{name}"
@@ -147,7 +151,7 @@ def test_where_no_watchdog_is_expected_it_has_no_age() -> None:
     metrics.show(
         Seen(
             canaries=list, in_progress=lambda: 0, watch_ages=list, watchdog_age=lambda: None,
-            undelivered=lambda: {"slack": 2},
+            undelivered=lambda: {"slack": 2}, refusing=list,
         )
     )  # fmt: skip
     assert "pullback_watchdog_age_seconds" not in series(metrics)
