@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from daemon.adapters import times
+from daemon.adapters import text, times
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import CANARIES
 from daemon.model import errors
@@ -16,6 +16,8 @@ from daemon.model.canary import Advance, AlertPause, Approval, Canary, CanaryPha
 from daemon.model.route import PatchOperation
 
 PAUSED = "pullback.dev/paused"
+PAUSING_PERSON = "pullback.dev/paused-by"
+PAUSING_REASON = "pullback.dev/paused-reason"
 PAUSED_BY = "paused-by.pullback.dev/"
 """One annotation per alert that holds the gate closed: a merge patch of one key needs no read before it, so
 replicas cannot overwrite each other. Value: revision, startsAt and alertname, in that order."""
@@ -27,11 +29,15 @@ APPROVED_BY = "pullback.dev/approved-by"
 APPROVED_UNTIL = "pullback.dev/approved-until"
 APPROVED_USED = "pullback.dev/approved-used"
 """Ours: the approval that has opened a promotion, and the beginning of that analysis."""
+APPROVAL_REASON = "pullback.dev/approved-reason"
+"""Why, for people to read; it opens nothing."""
 ADVANCE_TO = "pullback.dev/advance-to"
 ADVANCE_BY = "pullback.dev/advance-by"
 ADVANCE_REVISION = "pullback.dev/advance-revision"
 """Which revision it was said for; the daemon adds it where a person did not."""
 
+WORDS_MOST = 1000
+"""Most characters of what people write into one annotation."""
 _ALERTNAME_MOST = 256
 _FINGERPRINT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _PHASES = {phase.value: phase for phase in CanaryPhase}
@@ -45,6 +51,7 @@ def read_canary(document: Mapping[str, Any]) -> Canary:
     target = spec.get("targetRef") or {}
     workload = str(target.get("name") or "")
     annotations = metadata.get("annotations") or {}
+    paused = str(annotations.get(PAUSED, "")).lower() == "true"
     conditions = status.get("conditions") or [{}]
     return Canary(
         ref=CanaryRef(metadata.get("namespace", ""), metadata["name"]),
@@ -60,7 +67,7 @@ def read_canary(document: Mapping[str, Any]) -> Canary:
         provider=str(spec.get("provider") or ""),
         suspended=bool(spec.get("suspend")),
         deleting=bool(metadata.get("deletionTimestamp")),
-        paused=str(annotations.get(PAUSED, "")).lower() == "true",
+        paused=paused,
         alert_pauses=tuple(_pauses(annotations)),
         resource_version=str(metadata.get("resourceVersion", "")),
         progress_deadline=_whole(spec.get("progressDeadlineSeconds")),
@@ -69,6 +76,8 @@ def read_canary(document: Mapping[str, Any]) -> Canary:
         profile=str(annotations.get(PROFILE) or ""),
         approval=_approval(annotations),
         advance=_advance(annotations),
+        paused_by=_words(annotations, PAUSING_PERSON) if paused else "",
+        paused_reason=_words(annotations, PAUSING_REASON) if paused else "",
     )
 
 
@@ -99,7 +108,14 @@ def _approval(annotations: Mapping[str, str]) -> Approval | None:
     names = dict.fromkeys(name.strip() for name in by.split(",") if name.strip())
     # An expiry that cannot be read has passed: what was meant cannot be told.
     read = times.read(until) or datetime.datetime.fromtimestamp(0, datetime.UTC) if until else None
-    return Approval(revision, tuple(names), read, word, times.read(began) if used == word else None)
+    return Approval(
+        revision=revision,
+        by=tuple(names),
+        until=read,
+        word=word,
+        used=times.read(began) if used == word else None,
+        reason=_words(annotations, APPROVAL_REASON),
+    )
 
 
 def _advance(annotations: Mapping[str, str]) -> Advance | None:
@@ -111,6 +127,11 @@ def _advance(annotations: Mapping[str, str]) -> Advance | None:
     if word is None or not 0 <= to <= 100:
         return None
     return Advance(to, annotations.get(ADVANCE_REVISION, ""), annotations.get(ADVANCE_BY, ""), word)
+
+
+def _words(annotations: Mapping[str, str], key: str) -> str:
+    """What people wrote, on one line and bounded: it goes into answers and timelines."""
+    return text.cut(text.line(str(annotations.get(key) or "")), WORDS_MOST)
 
 
 def _whole(value: Any) -> int | None:

@@ -69,7 +69,7 @@ class Approval:
     """Somebody said that one revision may be promoted (``pullback.dev/approved`` and what belongs to it).
 
     ``until`` is None where it was not said. ``used`` says which promotion it has opened: the beginning of that
-    analysis. ``word`` is all of it but ``used`` as it stands there: the same word is the same approval.
+    analysis. ``word`` is who, what and until when as it stands there: the same word is the same approval.
     """
 
     revision: str
@@ -77,6 +77,7 @@ class Approval:
     until: datetime.datetime | None
     word: str
     used: datetime.datetime | None = None
+    reason: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -149,6 +150,9 @@ class Canary:
     """Which profile of the configuration its gates follow; empty: the default."""
     approval: Approval | None = None
     advance: Advance | None = None
+    paused_by: str = ""
+    """Who paused it, and why; empty where it was not said."""
+    paused_reason: str = ""
 
     @property
     def canary_service(self) -> str:
