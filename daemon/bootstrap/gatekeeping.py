@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import aiohttp
 
 from daemon import ports
-from daemon.adapters import checks, flagger, ledger
+from daemon.adapters import checks, evidence, flagger, ledger
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.bootstrap import backstop
 from daemon.bootstrap.seeing import Sight, Surroundings
@@ -40,6 +40,7 @@ def built_checks(
             prometheus_url=settings.gates.prometheus_url or settings.proof.prometheus_url,
             firing=backstop.firing(settings, session),
             correlate=correlate,
+            redact=evidence.compiled([*evidence.DEFAULT_PATTERNS, *settings.evidence.redact]),
         ),
     )
 

@@ -42,6 +42,8 @@ class GateEvidence:
     fresh: bool
     ours: bool = True
     results: tuple[CheckResult, ...] = ()
+    load: CheckResult | None = None
+    """The load run of this weight, where one is configured."""
     clock_tolerance: float = 5.0
 
 
@@ -75,13 +77,15 @@ def pre_rollout(seen: GateEvidence) -> Answer:
 
 
 def rollout(seen: GateEvidence) -> Answer:
-    """Is it healthy under its traffic? Flagger counts a no against its threshold."""
-    failed = _failed(seen.results, seen.now)
+    """Is it healthy under its traffic, and under load? Flagger counts a no against its threshold."""
+    ended = (seen.load,) if seen.load is not None and seen.load.finding is not None else ()
+    failed = _failed((*seen.results, *ended), seen.now)
     if failed is not None:
         return failed
-    unsaid = _unfinished(seen.results, seen.now) or _first(_profile_missing(seen))
+    unsaid = _unfinished((*seen.results, *ended), seen.now) or _first(_profile_missing(seen))
     if unsaid is None:
-        return _yes(Reason.OPEN, _all_passed(seen, "nothing to check"))
+        under = f"; load {_one(seen.load, seen.now)}" if seen.load is not None and not ended else ""
+        return _yes(Reason.OPEN, _all_passed(seen, "nothing to check") + under)
     if HookType.CONFIRM_TRAFFIC_INCREASE in seen.canary.hooks:
         # Not counted against the canary; the next increase waits for it.
         return Answer(opened=True, decision=unsaid.decision)

@@ -77,9 +77,11 @@ class Checking:
         return self.known(gate, names, subject)
 
     def begin(self, gate: str, name: str, subject: Subject) -> CheckResult:
-        """Starts one if it is due, and returns what is known now."""
-        known = self._of(gate, name, subject)
-        if known.task is None and self._is_due(known, self._checks[name]):
+        """Starts a load, once for each weight, and returns what is known of it now."""
+        known = self._at((subject.canary.ref, name, f"{subject.template} load {subject.weight:g}"))
+        undecided = known.finding is not None and known.finding.state is CheckState.UNDECIDED
+        rested = asyncio.get_running_loop().time() - known.ended >= self._pace.retry
+        if known.task is None and (known.finding is None or (undecided and rested)):
             self._begin(gate, name, subject, known)
         return self._result(name, known)
 
@@ -96,7 +98,9 @@ class Checking:
     # -- one check
 
     def _of(self, gate: str, name: str, subject: Subject) -> _Known:
-        key = (subject.canary.ref, name, self._scope(gate, name, subject))
+        return self._at((subject.canary.ref, name, self._scope(gate, name, subject)))
+
+    def _at(self, key: Key) -> _Known:
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = _Known()

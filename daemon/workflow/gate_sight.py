@@ -32,6 +32,14 @@ class Terms:
     clock_tolerance: float = 5.0
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """What the checks of one gate are known to say."""
+
+    results: tuple[CheckResult, ...] = ()
+    load: CheckResult | None = None
+
+
 class GateSight:
     """Reads memory only. ``fresh`` says whether what we know is recent enough to open anything on."""
 
@@ -78,7 +86,7 @@ class GateSight:
         }
 
     def evidence(
-        self, kind: HookType, canary: Canary, results: tuple[CheckResult, ...], *, ours: bool
+        self, kind: HookType, canary: Canary, found: Found, *, ours: bool
     ) -> GateEvidence:  # fmt: skip
         return GateEvidence(
             now=self._clock.now(),
@@ -89,7 +97,8 @@ class GateSight:
             rollback=self.standing_rollback(canary),
             fresh=self._fresh(),
             ours=ours,
-            results=results,
+            results=found.results,
+            load=found.load,
             clock_tolerance=self._terms.clock_tolerance,
         )
 

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 from daemon import ports
 from daemon.model import errors
 from daemon.model.canary import Canary
-from daemon.model.checking import CheckResult, Subject
+from daemon.model.checking import Subject
 from daemon.model.decision import Decision, Reason, Verdict
 from daemon.model.signal import Hook, HookType
 from daemon.model.stages import Profile
 from daemon.policy import opening
 from daemon.policy.opening import Answer, GateEvidence
 from daemon.workflow.checking import Checking
-from daemon.workflow.gate_sight import INCREASES, GateSight, Terms, names_of, passed_of
+from daemon.workflow.gate_sight import INCREASES, Found, GateSight, Terms, names_of, passed_of
 from daemon.workflow.recognising import Recogniser
 from daemon.workflow.standing import SeenHook, Standings
 from daemon.workflow.world import World
@@ -83,7 +83,7 @@ class Gates:
         names = names_of(kind, profile)
         subject = self._sight.subject(kind, canary, profile)
         results = self._sight.known(kind, names, subject) if subject is not None else ()
-        return _JUDGES[kind](self._sight.evidence(kind, canary, results, ours=True))
+        return _JUDGES[kind](self._sight.evidence(kind, canary, Found(results), ours=True))
 
     # -- one answer
 
@@ -95,34 +95,33 @@ class Gates:
         if hook.type in RECORDED_ONLY:
             return _yes(Reason.RECORDED, "recorded")
         ours = ours or hook.type in {HookType.CONFIRM_ROLLOUT, HookType.ROLLOUT}
-        results = await self._results(hook.type, canary, ours=ours)
+        found = await self._look(hook.type, canary, ours=ours)
         # The world may have moved while checks were waited for: a rollback may have begun.
         canary = self._world.canary(hook.canary) or canary
-        answer = _JUDGES[hook.type](self._sight.evidence(hook.type, canary, results, ours=ours))
+        answer = _JUDGES[hook.type](self._sight.evidence(hook.type, canary, found, ours=ours))
         if answer.decision.reason is Reason.APPROVED and answer.opened:
-            return await self._use_approval(answer, canary)
+            return await self._use_approval(canary, found)
         return answer
 
-    async def _results(self, kind: HookType, canary: Canary, *, ours: bool) -> tuple[CheckResult, ...]:
+    async def _look(self, kind: HookType, canary: Canary, *, ours: bool) -> Found:
         profile = self._sight.profile(canary)
         subject = self._sight.subject(kind, canary, profile)
         if profile is None or subject is None or self._checking is None:
-            return ()
-        # A load is begun whether or not anything else is asked; its result is read at the next call.
-        load = (self._checking.begin(kind, profile.load, subject),) if _loads(kind, profile, subject) else ()
+            return Found()
+        # A load is begun whether or not anything else is asked; its result is read at a later call.
+        load = self._checking.begin(kind, profile.load, subject) if _loads(kind, profile, subject) else None
         names = names_of(kind, profile)
         if not names or self._is_closed_anyway(kind, canary, ours=ours):
-            return load
+            return Found(load=load)
         within = self._terms.pre_rollout_within if kind is HookType.PRE_ROLLOUT else self._terms.answer_within
         passed = passed_of(self._sight.record(canary, kind))
-        found = await self._checking.look(kind, names, subject, within=within, passed=passed)
-        return (*found, *(one for one in load if one.finding is not None))
+        return Found(await self._checking.look(kind, names, subject, within=within, passed=passed), load)
 
     def _is_closed_anyway(self, kind: HookType, canary: Canary, *, ours: bool) -> bool:
         """Nothing needs to be asked where the answer is no whatever is found."""
-        return kind in INCREASES and opening.waits_for_soak(self._sight.evidence(kind, canary, (), ours=ours))
+        return kind in INCREASES and opening.waits_for_soak(self._sight.evidence(kind, canary, Found(), ours=ours))
 
-    async def _use_approval(self, answer: Answer, canary: Canary) -> Answer:
+    async def _use_approval(self, canary: Canary, found: Found) -> Answer:
         record, approval = self._sight.record(canary), canary.approval
         if record is None or record.began is None or approval is None or self._canaries is None:
             return _cannot_know("the use of the approval cannot be noted")
@@ -131,10 +130,9 @@ class Gates:
                 self._world.put_canary(await self._canaries.use_approval(canary.ref, approval, record.began))
             except errors.NeighbourError as error:
                 return _cannot_know(f"the use of the approval could not be noted: {error}")
+        # It has been written down; whether it still opens anything is decided by what is known now.
         canary = self._world.canary(canary.ref) or canary
-        return answer if self._sight.standing_rollback(canary) is None else opening.promotion(self._sight.evidence(
-            HookType.CONFIRM_PROMOTION, canary, (), ours=True
-        ))  # fmt: skip
+        return opening.promotion(self._sight.evidence(HookType.CONFIRM_PROMOTION, canary, found, ours=True))
 
     def _rollback(self, hook: Hook | None, canary: Canary, *, ours: bool = True) -> Answer:
         if self._sight.standing_rollback(canary) is None:

@@ -17,18 +17,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import bench_dead_channels, bench_intake, bench_rollback, bench_scale
+from tests.bench import bench_dead_channels, bench_gates, bench_intake, bench_rollback, bench_scale
 from tests.bench.figures import Figure, table
 
 BENCHES: dict[str, Callable[[Path], Awaitable[list[Figure]]]] = {
     "rollback": bench_rollback.measure,
     "dead-channels": bench_dead_channels.measure,
     "intake": bench_intake.measure,
+    "gates": bench_gates.measure,
     "scale": bench_scale.measure,
 }
 RESULTS = Path("bench-results/bench.json")
 LONGEST = 180.0
-"""Seconds that one bench may take; four of them together take about two minutes."""
+"""Seconds that one bench may take; five of them together take about three minutes."""
 
 
 async def measure(names: Sequence[str], folder: Path) -> list[Figure]:

@@ -8,7 +8,7 @@ import dataclasses
 import datetime
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ class Release:
             return items
 
     async def record(
-        self, phase: str, *, revision: str | None = None, stages: list[float] | None = None
+        self, phase: str, *, revision: str | None = None, stages: Sequence[float] | None = None
     ) -> builders.Json:
         """The record of a revision, once it is in that phase and says that these were its weights: it is written
         beside everything else."""
@@ -167,7 +167,7 @@ class Release:
             assert len(records) <= 1, [one["metadata"]["name"] for one in records]
             if not records or records[0]["status"].get("phase") != phase:
                 return None
-            return records[0] if stages is None or weights(records[0]) == stages else None
+            return records[0] if stages is None or weights(records[0]) == list(stages) else None
 
         record: builders.Json = await eventually(found)
         return record
