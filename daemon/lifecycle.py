@@ -20,13 +20,16 @@ class Lifecycle:
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
         self._actors: list[asyncio.Task[None]] = []
-        self._cleanups: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        self._cleanups: list[tuple[str, Callable[[], Awaitable[None]], float | None]] = []
         self._stop = asyncio.Event()
         self.failed = False
 
-    def on_stop(self, name: str, cleanup: Callable[[], Awaitable[None]]) -> None:
-        """Cleanups run last in, first out; one that fails does not keep the others from running."""
-        self._cleanups.append((name, cleanup))
+    def on_stop(
+        self, name: str, cleanup: Callable[[], Awaitable[None]], *, within: float | None = None
+    ) -> None:  # fmt: skip
+        """Cleanups run last in, first out, each for ``within`` seconds (10) at most; one that fails does not keep the others
+        from running."""
+        self._cleanups.append((name, cleanup, within))
 
     def actor(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Runs for ever; its end, whatever the reason, ends the process."""
@@ -59,12 +62,13 @@ class Lifecycle:
             await self._clean_up()
 
     async def _clean_up(self) -> None:
-        for name, cleanup in reversed(self._cleanups):
+        for name, cleanup, asked in reversed(self._cleanups):
+            within = _CLEANUP_SECONDS if asked is None else asked
             try:
-                async with asyncio.timeout(_CLEANUP_SECONDS):
+                async with asyncio.timeout(within):
                     await cleanup()
             except TimeoutError:
-                self._tell(name, f"not stopped within {_CLEANUP_SECONDS:.0f} s")
+                self._tell(name, f"not stopped within {within:.0f} s")
             except Exception as error:  # noqa: BLE001 - told, and the next cleanup still runs
                 self._tell(name, f"failed to stop: {error!r}")
         for task in self._actors:

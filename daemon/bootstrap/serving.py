@@ -36,6 +36,9 @@ from daemon.workflow.rollback import Passes
 from daemon.workflow.showing import Showing
 from daemon.workflow.watchdog import Watchdog
 
+_SPARE = 5.0
+"""Seconds beyond its own bound before a cleanup counts as stuck."""
+
 
 async def run(settings: Settings, surroundings: Surroundings | None = None) -> int:
     """Runs the daemon until SIGTERM or SIGINT. Returns the exit code."""
@@ -169,8 +172,9 @@ async def _start(
     lifecycle.on_stop("chronicle", chronicle.stop)
     lifecycle.on_stop("checking", checking.stop)
     lifecycle.on_stop("prover", prover.stop)
-    lifecycle.on_stop("mailboxes", lambda: mailboxes.drain(settings.lifecycle.drain))
-    lifecycle.on_stop("turning away", lambda: _turn_away(server, settings.lifecycle.linger))
+    drain, linger = settings.lifecycle.drain, settings.lifecycle.linger
+    lifecycle.on_stop("mailboxes", lambda: mailboxes.drain(drain), within=drain + _SPARE)
+    lifecycle.on_stop("turning away", lambda: _turn_away(server, linger), within=linger + _SPARE)
     lifecycle.actor("watches", watches.run())
     lifecycle.actor("elector", leading.once_whole(watches, elector.run()))
     if pulling is not None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from aiohttp import web
 
+from daemon import settings
 from daemon.model import errors
 from daemon.sandbox.packages import AlertingBinaries
 from daemon.sandbox.processes import Children, free_port, wait_until_ready
@@ -119,3 +120,13 @@ async def test_what_is_not_there_is_no_data(prometheus: str) -> None:
 async def test_a_query_that_is_none_is_refused(prometheus: str, query: str, told: str) -> None:
     with pytest.raises(errors.Refused, match=told):
         await run({"kind": "promql", "query": query, "min": 1}, prometheus_url=prometheus)
+
+
+async def test_the_shipped_criteria_are_questions_prometheus_understands(prometheus: str) -> None:
+    """There are no such counters here: what a question finds is nothing, not a mistake."""
+    shipped = settings.load(Path("config/gates.yaml"), {}).gates.checks
+    criteria = {name: one for name, one in shipped.items() if one["kind"] == "promql"}
+    assert len(criteria) == 6
+    for name, one in criteria.items():
+        detail = await hesitates(one, subject(window=10.0), prometheus_url=prometheus)
+        assert "no data" in detail or "not enough traffic" in detail, (name, detail)

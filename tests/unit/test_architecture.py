@@ -55,6 +55,17 @@ def test_the_shipped_configuration_says_the_defaults() -> None:
     assert shipped == built_in
 
 
+def test_the_shipped_example_of_gates_can_be_used() -> None:
+    from daemon import settings  # noqa: PLC0415
+    from daemon.adapters import checks  # noqa: PLC0415
+
+    example = settings.load(CHECKOUT / "config/gates.yaml", {})
+    checks.check(example.gates.checks)
+    assert [stage.weight for stage in example.profiles["business"].stages] == [0, 5, 25, 50]
+    unused = set(example.gates.checks) - {name for one in example.gates.profiles.values() for name in one.named}
+    assert unused == set()
+
+
 def test_nobody_takes_time_or_chance_by_another_name() -> None:
     taken = {
         f"{path.relative_to(DAEMON)}: {alias.name}"

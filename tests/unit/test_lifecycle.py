@@ -58,6 +58,16 @@ async def test_a_cleanup_that_hangs_is_left_behind_at_its_deadline(monkeypatch: 
     assert told == ["stuck: not stopped within 0 s"]
 
 
+async def test_a_cleanup_has_as_long_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "_CLEANUP_SECONDS", 0.01)
+    process, told = made()
+    process.on_stop("lingering", lambda: asyncio.sleep(0.1), within=10)
+    process.stop()
+    await process.run()
+
+    assert told == []
+
+
 async def ends(error: Exception | None) -> None:
     await asyncio.sleep(0)
     if error is not None:
