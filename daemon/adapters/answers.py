@@ -15,6 +15,12 @@ _SHORTEST, _LONGEST = 1.0, 3600.0
 
 # RFC 9110 15.5.9 and RFC 8470: the same request may pass later, unlike after the other 4xx.
 _AGAIN = frozenset({408, 425})
+MENDABLE = frozenset({401, 403, 404, 407})
+"""What a person can mend without us: a key that is rotated, a right that is given, an address that comes into being."""
+
+
+class NotAllowedError(errors.Unreachable):
+    """Not allowed now; the same call passes once a person has allowed it."""
 
 
 def refusal(text: str, status: int, headers: Mapping[str, str], clock: ports.Clock) -> errors.NeighbourError:

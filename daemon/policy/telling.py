@@ -109,9 +109,24 @@ def due(
 
     ``closes``: the channel wants its incidents closed when the rollback has completed.
     """
+    missing = _missing(record, channel, manner, closes=closes, now=now)
+    if not missing:
+        return ()
+    telling = story()
+    return tuple(Message(key, saying, telling, one.at, one.text, covers) for saying, key, one, covers in missing)
+
+
+def is_due(record: Rollback, channel: str, manner: Manner, *, closes: bool, now: datetime.datetime) -> bool:
+    """Whether ``due`` has something. Cheap, and without a word of the story."""
+    return bool(_missing(record, channel, manner, closes=closes, now=now))
+
+
+def _missing(
+    record: Rollback, channel: str, manner: Manner, *, closes: bool, now: datetime.datetime
+) -> list[_Wanted]:  # fmt: skip
     notice = record.notice(channel) or Notice(channel, dedup_key(record))
     if not notice.due and _is_history(record, now, known=bool(notice.answered)):
-        return ()
+        return []
     told = chapters(record)
     if manner is Manner.MESSAGE:
         wanted = _as_message(told, notice)
@@ -119,11 +134,7 @@ def due(
         wanted = _as_incident(record, told, closes=closes)
     else:
         wanted = [(Saying.TELL, str(one.word), one, ()) for one in told]
-    missing = [one for one in wanted if one[1] not in notice.answered]
-    if not missing:
-        return ()
-    telling = story()
-    return tuple(Message(key, saying, telling, one.at, one.text, covers) for saying, key, one, covers in missing)
+    return [one for one in wanted if one[1] not in notice.answered]
 
 
 def _as_message(told: tuple[Chapter, ...], notice: Notice) -> list[_Wanted]:

@@ -18,6 +18,8 @@ from daemon.workflow.world import World
 _AFTER_SURPRISE = 5.0
 _FIRST, _MOST = 1.0, 60.0
 """Seconds between two tries of what failed."""
+_SOONEST = 2.0
+"""Seconds after a failed try before news may bring the next one forward."""
 
 
 class Duty(Protocol):
@@ -62,7 +64,9 @@ class Aftermath:
         """Until cancelled; then every task of its own has ended."""
         self._leadership = leadership
         try:
-            for ref in {record.canary for record in self._world.all_records()}:
+            # Canaries without a record too: what was lent to one outlives the record that somebody deleted.
+            refs = {record.canary for record in self._world.all_records()}
+            for ref in refs | {canary.ref for canary in self._world.canaries()}:
                 self.touched(ref)
             await self._pruning.run(leadership)
         finally:
@@ -81,8 +85,15 @@ class Aftermath:
             running = self._tasks.get((duty.name, ref))
             if running is not None:
                 running[1].set()
-            elif duty.concerns(ref):
+            elif self._concerns(duty, ref):
                 self._begin(duty, ref, leadership)
+
+    def _concerns(self, duty: Duty, ref: CanaryRef) -> bool:
+        try:
+            return duty.concerns(ref)
+        except Exception as error:  # noqa: BLE001 - told: whoever brought the news must not hear of it
+            self._observer.pass_failed(ref, error)
+            return False
 
     def _begin(self, duty: Duty, ref: CanaryRef, leadership: Leadership) -> None:
         stir = asyncio.Event()
@@ -104,9 +115,12 @@ class Aftermath:
                     failures += 1
                     again = self._backoff(failures, error)
                     self._observer.duty_failed(ref, duty.name, error)
+                    await _rest(stir, again)
+                    continue
                 except Exception as error:  # noqa: BLE001 - told, and tried again: a bug in one duty ends no other
-                    again = _AFTER_SURPRISE
                     self._observer.pass_failed(ref, error)
+                    await asyncio.sleep(_AFTER_SURPRISE)
+                    continue
                 if not await _wait(stir, again):
                     return
         finally:
@@ -117,6 +131,15 @@ class Aftermath:
         most = min(_MOST, _FIRST * 2 ** min(failures - 1, 10))
         asked = error.retry_after if isinstance(error, errors.Throttled) else 0.0
         return max(asked, self._chance.between(most / 2, most))
+
+
+async def _rest(stir: asyncio.Event, seconds: float) -> None:
+    """After a failure. What the failed try wrote down itself is no news; what comes now may be."""
+    soonest = min(seconds, _SOONEST)
+    stir.clear()
+    await asyncio.sleep(soonest)
+    if not stir.is_set():
+        await _wait(stir, seconds - soonest)
 
 
 async def _wait(stir: asyncio.Event, again: float | None) -> bool:

@@ -77,8 +77,7 @@ class Announcing:
             return self._notice(written)
 
         await self._outbox.send(
-            record.canary, message, notice=self._notice(record), plan=lambda: (message,), amend=amend,
-            leadership=leadership, anew=True,
+            record.canary, message, plan=lambda: (message,), amend=amend, leadership=leadership, anew=True
         )  # fmt: skip
 
     def _notice(self, record: CanaryRevision) -> Notice:

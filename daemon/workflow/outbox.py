@@ -38,7 +38,6 @@ class Outbox:
         ref: CanaryRef,
         message: Message,
         *,
-        notice: Notice,
         plan: Callable[[], tuple[Message, ...]],
         amend: Amend,
         leadership: Leadership,
@@ -51,9 +50,9 @@ class Outbox:
         async with self._lanes:
             await self._pause_asked_for()
             leadership.check()
-            uncertain = telling.is_uncertain(notice, message)
-            now = self._clock.now()
-            begun = await amend(lambda one: telling.begun(telling.planned(one, plan() or (message,), now), message))
+            begun, uncertain = await self._begin(message, plan, amend)
+            if message.key in begun.answered:
+                return  # another leader has said it, and our watch had not shown us yet
             leadership.check()
             reference = "" if anew else begun.reference
             try:
@@ -64,6 +63,22 @@ class Outbox:
                 return
             self._observer.notice_sent(ref, self.name, message.key, None)
             await amend(lambda one: telling.taken(one, message, taken, self._clock.now()))
+
+    async def _begin(
+        self, message: Message, plan: Callable[[], tuple[Message, ...]], amend: Amend
+    ) -> tuple[Notice, bool]:
+        """Writes down that it is being said, unless it has been; and whether the channel may have it already. Both by
+        the very version of the record that the write is made for."""
+        uncertain = False
+
+        def change(one: Notice) -> Notice:
+            nonlocal uncertain
+            uncertain = telling.is_uncertain(one, message)
+            if message.key in one.answered:
+                return one
+            return telling.begun(telling.planned(one, plan() or (message,), self._clock.now()), message)
+
+        return await amend(change), uncertain
 
     async def _pause_asked_for(self) -> None:
         left = self._not_before - asyncio.get_running_loop().time()

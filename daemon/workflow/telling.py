@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from daemon import ports
+from daemon.model import errors
 from daemon.model.canary import CanaryRef
 from daemon.model.decision import Evidence
 from daemon.model.notice import Message, Notice, Story
@@ -43,17 +44,33 @@ class Telling:
         self._style = style
 
     def concerns(self, ref: CanaryRef) -> bool:
-        return any(self._due(record) for record in self._world.records(ref))
+        return any(
+            record.begun and telling.is_due(
+                record, self._outbox.name, self._outbox.channel.manner,
+                closes=self._outbox.channel.closes, now=self._clock.now(),
+            )
+            for record in self._world.records(ref)
+        )  # fmt: skip
 
     async def work(self, ref: CanaryRef, leadership: Leadership) -> float | None:
-        for name in [record.name for record in self._world.records(ref)]:
-            for _ in range(_IN_A_ROW):
-                record = self._world.record(ref, name)
-                due = self._due(record) if record is not None else ()
-                if record is None or not due:
-                    break
-                await self._send(record, due[0], leadership)
+        failed: errors.NeighbourError | None = None
+        # Newest first: what a channel cannot stomach of yesterday keeps nothing of tonight from it.
+        for name in [record.name for record in reversed(self._world.records(ref))]:
+            try:
+                await self._tell(ref, name, leadership)
+            except errors.NeighbourError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
         return None
+
+    async def _tell(self, ref: CanaryRef, name: str, leadership: Leadership) -> None:
+        for _ in range(_IN_A_ROW):
+            record = self._world.record(ref, name)
+            due = self._due(record) if record is not None else ()
+            if record is None or not due:
+                return
+            await self._send(record, due[0], leadership)
 
     def _due(self, record: Rollback) -> tuple[Message, ...]:
         if not record.begun:
@@ -81,9 +98,7 @@ class Telling:
             now = self._world.record(ref, name)
             return self._due(now) if now is not None else ()
 
-        await self._outbox.send(
-            ref, message, notice=self._notice(record), plan=plan, amend=amend, leadership=leadership
-        )  # fmt: skip
+        await self._outbox.send(ref, message, plan=plan, amend=amend, leadership=leadership)
 
     def _notice(self, record: Rollback) -> Notice:
         return record.notice(self._outbox.name) or Notice(self._outbox.name, telling.dedup_key(record))

@@ -127,7 +127,7 @@ class World:
 
     def put_canary(self, canary: Canary) -> None:
         held = self._canaries.get(canary.ref)
-        if held is not None and held.uid == canary.uid and _older(canary.resource_version, held.resource_version):
+        if held is not None and held.uid == canary.uid and _is_no_news(canary.resource_version, held.resource_version):
             return
         canary = self._with_beginning(canary, held)
         if held is not None:
@@ -157,7 +157,7 @@ class World:
 
     def put_route(self, route: RouteObject, names: RouteNames) -> None:
         held = self._routes.get(route.ref)
-        if held is not None and _older(route.resource_version, held.resource_version):
+        if held is not None and _is_no_news(route.resource_version, held.resource_version):
             return
         before = self._route_names.get(route.ref)
         self._routes[route.ref] = route
@@ -176,7 +176,7 @@ class World:
 
     def put_record(self, record: Rollback) -> None:
         held = self._records[record.canary].get(record.name)
-        if held is not None and held.uid == record.uid and _older(record.resource_version, held.resource_version):
+        if held is not None and held.uid == record.uid and _is_no_news(record.resource_version, held.resource_version):
             return
         self._records[record.canary][record.name] = record
         self.touched(record.canary)
@@ -191,7 +191,7 @@ class World:
 
     def put_revision(self, record: CanaryRevision) -> None:
         held = self._revisions[record.canary].get(record.name)
-        if held is not None and held.uid == record.uid and _older(record.resource_version, held.resource_version):
+        if held is not None and held.uid == record.uid and _is_no_news(record.resource_version, held.resource_version):
             return
         self._revisions[record.canary][record.name] = record
         self.touched(record.canary)
@@ -274,10 +274,10 @@ def _services(canary: Canary) -> tuple[Service, ...]:
     return ((namespace, canary.canary_service), (namespace, canary.service))
 
 
-def _older(new: str, held: str) -> bool:
-    """Whether a resource version is older than the one held. They are numbers in every known API server;
-    where they are not, what comes last counts as newest."""
-    return new.isdigit() and held.isdigit() and int(new) < int(held)
+def _is_no_news(new: str, held: str) -> bool:
+    """Whether a resource version is the one held, or older. They are numbers in every known API server; where they
+    are not, what comes last counts as newest."""
+    return new.isdigit() and held.isdigit() and int(new) <= int(held)
 
 
 def _discard(index: "dict[K, set[V]]", key: K, value: V) -> None:

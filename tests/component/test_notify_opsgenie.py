@@ -82,8 +82,8 @@ async def test_it_is_closed_only_if_configured_so(resolve: bool, tmp_path: Path)
         assert [one["alias"] for one in server.closed] == ([reference] if resolve else [])
 
 
-async def test_a_wrong_key_is_refused_with_opsgenies_words(tmp_path: Path) -> None:
+async def test_a_wrong_key_is_told_in_opsgenies_words_and_tried_again(tmp_path: Path) -> None:
     async with paging(tmp_path) as (server, channel):
         server.api_key = "another"
-        with pytest.raises(errors.Refused, match="Key format is not valid"):
+        with pytest.raises(errors.Unreachable, match="Key format is not valid"):
             await channel.deliver(message(Saying.OPEN), "", uncertain=False)

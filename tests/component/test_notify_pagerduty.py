@@ -98,10 +98,10 @@ async def test_facts_of_one_name_stand_together(tmp_path: Path) -> None:
         assert server.events[0]["payload"]["custom_details"]["Route"] == "a\nb"
 
 
-async def test_a_wrong_key_is_refused_with_pagerdutys_words(tmp_path: Path) -> None:
+async def test_a_wrong_key_is_told_in_pagerdutys_words_and_tried_again(tmp_path: Path) -> None:
     async with paging(tmp_path) as (server, channel):
         server.routing_key = "another"
-        with pytest.raises(errors.Refused, match="Invalid routing key"):
+        with pytest.raises(errors.Unreachable, match="Invalid routing key"):
             await channel.deliver(message(Saying.OPEN), "", uncertain=False)
 
 

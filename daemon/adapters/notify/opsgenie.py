@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 import yarl
 
+from daemon.adapters import answers
 from daemon.adapters.notify import text
 from daemon.adapters.notify.options import ChannelOptions, HttpUrl, Timeout
 from daemon.adapters.notify.posting import Wire
@@ -71,7 +72,7 @@ class OpsgenieChannel:
         self._options = options
         self._key = Secret(options.api_key_file)
         self._alerts = options.url.rstrip("/") + "/v2/alerts"
-        self._wire = Wire("Opsgenie", surroundings, timeout=options.timeout)
+        self._wire = Wire("Opsgenie", surroundings, timeout=options.timeout, wrong_key="key format")
         self.closes = options.resolve
 
     async def deliver(self, message: Message, reference: str, *, uncertain: bool) -> str:
@@ -101,7 +102,7 @@ class OpsgenieChannel:
         key = self._key.read()
         try:
             answer = await self._wire.get(self._about(alias, "notes"), _authorized(key), hidden=[key])
-        except errors.Refused:
+        except (errors.Refused, answers.NotAllowedError):
             # A key that may only create cannot look; a second note is better than none.
             return False
         notes = answer.field("data")

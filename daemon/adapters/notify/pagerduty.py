@@ -58,7 +58,7 @@ class PagerDutyChannel:
         self._options = options
         self._key = Secret(options.routing_key_file)
         self._url = yarl.URL(options.url)
-        self._wire = Wire("PagerDuty", surroundings, timeout=options.timeout)
+        self._wire = Wire("PagerDuty", surroundings, timeout=options.timeout, wrong_key="routing key")
         self.closes = options.resolve
 
     async def deliver(

@@ -38,8 +38,10 @@ class Answer:
 class Wire:
     """HTTP calls to one service. Never retries, follows no redirect: a credential goes where it was configured to."""
 
-    def __init__(self, name: str, surroundings: Surroundings, *, timeout: float) -> None:
-        """``name`` stands in errors; ``timeout`` is seconds for a whole call."""
+    def __init__(self, name: str, surroundings: Surroundings, *, timeout: float, wrong_key: str = "") -> None:
+        """``name`` stands in errors; ``timeout`` is seconds for a whole call; ``wrong_key`` are words (small letters) by
+        which the service says that a credential is no good, whatever the status."""
+        self._wrong_key = wrong_key
         self._name = name
         self._session = surroundings.session
         self._clock = surroundings.clock
@@ -77,4 +79,7 @@ class Wire:
         if 200 <= status <= 299:
             return Answer(status, raw)
         said = answers.hide(raw.decode(errors="replace"), hidden)
-        raise answers.refusal(f"{what}: HTTP {status}: {said.strip()[:_BODY_SHOWN]}", status, headers_back, self._clock)
+        text = f"{what}: HTTP {status}: {said.strip()[:_BODY_SHOWN]}"
+        if status in answers.MENDABLE or (self._wrong_key and self._wrong_key in said.lower()):
+            raise answers.NotAllowedError(text)
+        raise answers.refusal(text, status, headers_back, self._clock)

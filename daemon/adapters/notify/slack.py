@@ -32,6 +32,12 @@ EVENT_TYPE = "pullback_rollback"
 # Slack's own trouble, said with HTTP 200.
 _PASSING = frozenset({"fatal_error", "internal_error", "request_timeout", "service_unavailable", "team_added_to_org"})
 _THROTTLED = frozenset({"ratelimited", "rate_limited"})
+# What a person can mend without us: until then it is tried, seldom, and shown as undelivered.
+_MENDABLE = frozenset({
+    "access_denied", "account_inactive", "channel_not_found", "ekm_access_denied", "invalid_auth", "is_archived",
+    "missing_scope", "no_permission", "not_authed", "not_in_channel", "org_login_required", "restricted_action",
+    "team_access_not_granted", "token_expired", "token_revoked",
+})  # fmt: skip
 # What we keep there cannot be rewritten or answered any more: deleted, somebody else's, its channel closed.
 _LOST = frozenset({
     "cannot_reply_to_message", "cant_update_message", "edit_window_closed", "message_not_found", "thread_not_found",
@@ -205,7 +211,7 @@ class _Calls:
         for _ in range(_PAGES):
             try:
                 page = await self.ask(call, limit=_PAGE, include_all_metadata=True, cursor=cursor, **arguments)
-            except (errors.Refused, errors.Missing):
+            except (errors.Refused, errors.Missing, answers.NotAllowedError):
                 # To say it twice is better than not at all; if it may not be said either, that call tells why.
                 return ""
             for one in page.get("messages") or ():
@@ -229,8 +235,12 @@ class _Calls:
         if status == 429 or code in _THROTTLED:
             headers = getattr(response, "headers", {})
             return errors.Throttled(text, answers.retry_after(headers, self._clock.now()))
+        if code in _MENDABLE:
+            return answers.NotAllowedError(text)
         if status == 200:
             return errors.Refused(text) if code and code not in _PASSING else errors.Unreachable(text)
+        if status in answers.MENDABLE:
+            return answers.NotAllowedError(text)
         return answers.refusal(text, status, {}, self._clock)
 
 
