@@ -8,7 +8,7 @@ import asyncio
 import base64
 import json
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -20,6 +20,7 @@ from daemon.model.signal import AlertGroup
 MOST = 5_000
 """Alerts taken of one answer, as many as of one webhook; the rest is counted as truncated."""
 
+_PATH = "/api/v2/alerts"
 _BODY_MOST = 64 * 1024 * 1024
 
 
@@ -33,16 +34,19 @@ class AlertmanagerAlerts:
         urls: Sequence[str],
         receiver: str,
         read: Callable[[bytes], AlertGroup],
+        wanted: Callable[[Mapping[str, str]], bool],
         bearer_token_file: pathlib.Path | None,
         username: str,
         password_file: pathlib.Path | None,
         timeout: float,
     ) -> None:
-        """``receiver`` is a regular expression, empty for all; ``timeout`` is seconds per peer."""
+        """``receiver`` is a regular expression, empty for all; ``wanted`` says of an alert's labels whether anybody
+        cares; ``timeout`` is seconds per peer. ``read`` raises the NeighbourError family for what it cannot read."""
         self._session = session
-        self._urls = [url.rstrip("/") + "/api/v2/alerts" for url in urls]
+        self._urls = [url.rstrip("/") + _PATH for url in urls]
         self._receiver = receiver
         self._read = read
+        self._wanted = wanted
         self._bearer_token_file = bearer_token_file
         self._username = username
         self._password_file = password_file
@@ -54,10 +58,10 @@ class AlertmanagerAlerts:
         unexpected = [one for one in answers if isinstance(one, BaseException) and not _is_ours(one)]
         if unexpected:
             raise unexpected[0]
-        told = [one for one in answers if not isinstance(one, BaseException)]
+        told = {url: one for url, one in zip(self._urls, answers, strict=True) if not isinstance(one, BaseException)}
         if not told:
             raise next(one for one in answers if isinstance(one, errors.NeighbourError))
-        return self._read(json.dumps(_as_webhook(told)).encode())
+        return self._read(json.dumps(_as_webhook(told, self._wanted)).encode())
 
     async def _ask(self, url: str) -> list[Any]:
         query = {"active": "true", "silenced": "false", "inhibited": "false", "unprocessed": "false"}
@@ -68,8 +72,9 @@ class AlertmanagerAlerts:
             async with self._session.get(url, params=query, headers=headers, timeout=self._timeout) as response:
                 raw, _ = await http.body(response, _BODY_MOST)
                 status = response.status
-            answer = json.loads(raw) if status == 200 else None
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            # Beside the loop: megabytes of JSON take longer than a hook may wait.
+            answer = await asyncio.to_thread(json.loads, raw) if status == 200 else None
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError) as error:
             raise errors.Unreachable(f"Alertmanager at {url}: {type(error).__name__}: {error}") from error
         if status != 200:
             raise errors.Refused(f"Alertmanager at {url}: HTTP {status}: {raw[:200]!r}")
@@ -95,21 +100,27 @@ def _is_ours(error: BaseException) -> bool:
     return isinstance(error, errors.NeighbourError)
 
 
-def _as_webhook(answers: Sequence[list[Any]]) -> dict[str, Any]:
-    """Payload version 4; peers tell of the same alerts, which count once."""
+def _as_webhook(answers: Mapping[str, list[Any]], wanted: Callable[[Mapping[str, str]], bool]) -> dict[str, Any]:
+    """Payload version 4; peers tell of the same alerts, which count once, and nobody's count not at all."""
     alerts: dict[object, Any] = {}
-    for position, alert in enumerate(alert for answer in answers for alert in answer):
-        if not isinstance(alert, dict):
+    for position, alert in enumerate(alert for answer in answers.values() for alert in answer):
+        if not isinstance(alert, dict) or not isinstance(alert.get("labels"), dict):
             alerts[position] = alert
-            continue
-        alerts[alert.get("fingerprint") or position, alert.get("startsAt")] = {
-            "status": "firing",
-            "labels": alert.get("labels"),
-            "annotations": alert.get("annotations") or {},
-            "startsAt": alert.get("startsAt"),
-            "generatorURL": alert.get("generatorURL") or "",
-            "fingerprint": alert.get("fingerprint") or "",
-        }
+        elif wanted({str(name): str(value) for name, value in alert["labels"].items()}):
+            alerts[alert.get("fingerprint") or position, alert.get("startsAt")] = {
+                "status": "firing",
+                "labels": alert["labels"],
+                "annotations": alert.get("annotations") or {},
+                "startsAt": alert.get("startsAt"),
+                "generatorURL": alert.get("generatorURL") or "",
+                "fingerprint": alert.get("fingerprint") or "",
+            }
     found = list(alerts.values())
-    return {"version": "4", "groupKey": "", "receiver": "", "alerts": found[:MOST],
-            "truncatedAlerts": max(0, len(found) - MOST)}  # fmt: skip
+    return {
+        "version": "4",
+        "groupKey": "",
+        "receiver": "",
+        "externalURL": next(iter(answers)).removesuffix(_PATH),
+        "alerts": found[:MOST],
+        "truncatedAlerts": max(0, len(found) - MOST),
+    }

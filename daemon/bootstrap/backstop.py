@@ -1,11 +1,15 @@
 """Wires the question that makes up for webhooks that never came: what fires now?"""
 
+from collections.abc import Callable, Mapping
+
 import aiohttp
 
 from daemon import ports
 from daemon.adapters import alertmanager
 from daemon.adapters.kubernetes.watches import Watches
 from daemon.bootstrap.seeing import Surroundings
+from daemon.model import errors
+from daemon.model.rules import first_match
 from daemon.model.signal import AlertGroup, Source
 from daemon.settings import Settings
 from daemon.web import alertmanager as door
@@ -29,7 +33,8 @@ def pulling(
     async def take(group: AlertGroup) -> GroupAnswer:
         return await intake.take(group, surroundings.clock.now(), Source.PULL)
 
-    alerts = firing(settings, session)
+    # Those that the policy cares about: of thousands of others none may be cut off for.
+    alerts = firing(settings, session, lambda labels: first_match(settings.rules, labels) is not None)
     assert alerts is not None  # noqa: S101 - there are URLs
     return Pulling(
         alerts=alerts,
@@ -41,8 +46,10 @@ def pulling(
     )
 
 
-def firing(settings: Settings, session: aiohttp.ClientSession) -> ports.FiringAlerts | None:
-    """What asks Alertmanager; None when no Alertmanager is configured."""
+def firing(
+    settings: Settings, session: aiohttp.ClientSession, wanted: Callable[[Mapping[str, str]], bool]
+) -> ports.FiringAlerts | None:  # fmt: skip
+    """What asks Alertmanager for the alerts whose labels are ``wanted``; None when no Alertmanager is configured."""
     pull = settings.pull
     if not pull.alertmanager_urls:
         return None
@@ -50,9 +57,18 @@ def firing(settings: Settings, session: aiohttp.ClientSession) -> ports.FiringAl
         session,
         urls=pull.alertmanager_urls,
         receiver=pull.receiver,
-        read=door.parse,
+        read=_read,
+        wanted=wanted,
         bearer_token_file=pull.bearer_token_file,
         username=pull.username,
         password_file=pull.password_file,
         timeout=pull.timeout,
     )
+
+
+def _read(body: bytes) -> AlertGroup:
+    """By the same door as a webhook."""
+    try:
+        return door.parse(body)
+    except door.BadRequestError as problem:
+        raise errors.Refused(f"Alertmanager's alerts cannot be read: {problem}") from problem

@@ -38,7 +38,7 @@ def built_checks(
             client=client,
             clock=surroundings.clock,
             prometheus_url=settings.gates.prometheus_url or settings.proof.prometheus_url,
-            firing=backstop.firing(settings, session),
+            firing=backstop.firing(settings, session, lambda _: True),
             correlate=correlate,
             redact=evidence.compiled([*evidence.DEFAULT_PATTERNS, *settings.evidence.redact]),
         ),

@@ -111,6 +111,7 @@ async def _start(
         nudge=mailboxes.nudge,
         aftermath=aftermath.touched,
         chronicle=chronicle.touched,
+        observer=observer,
     )
     watches = watching.watches(settings, surroundings, sight, client, logs, noticing)
     gates, showing = gatekeeping.gates(

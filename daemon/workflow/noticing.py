@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from daemon import ports
 from daemon.model.canary import CanaryRef
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.standing import Standings
@@ -20,6 +21,7 @@ class Noticing:
         nudge: Callable[[CanaryRef], None],
         aftermath: Callable[[CanaryRef], None],
         chronicle: Callable[[CanaryRef], None],
+        observer: ports.Observer,
     ) -> None:
         """``nudge`` makes a pass look, ``aftermath`` what comes after zero, ``chronicle`` the records of revisions."""
         self._world = world
@@ -28,6 +30,7 @@ class Noticing:
         self._nudge = nudge
         self._aftermath = aftermath
         self._chronicle = chronicle
+        self._observer = observer
         self._whole = False
         world.touched = self.touched
         world.record_deleted = self.record_deleted
@@ -43,15 +46,19 @@ class Noticing:
 
     def touched(self, ref: CanaryRef) -> None:
         canary = self._world.canary(ref)
-        if self._whole:
-            self._chronicle(ref)
-            self._aftermath(ref)
         if self._whole and self._has_work(ref):
             self._nudge(ref)
         elif canary is None:
             self._standings.forget(ref)
         elif canary.under_analysis:
             self._gatherer.views(canary)  # planned now, it need not be planned when the alert comes
+        if self._whole:
+            # After the nudge, and in nobody's way: whatever is wrong there must not reach whoever brought the news.
+            for tell in (self._chronicle, self._aftermath):
+                try:
+                    tell(ref)
+                except Exception as error:  # noqa: BLE001
+                    self._observer.pass_failed(ref, error)
 
     def record_deleted(self, ref: CanaryRef, name: str) -> None:
         """Whoever deletes the record of a standing rollback lifts it."""

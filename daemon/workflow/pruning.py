@@ -8,11 +8,14 @@ from daemon import ports
 from daemon.model import errors
 from daemon.model.canary import CanaryRef
 from daemon.policy import pruning
-from daemon.workflow.leading import Leadership
+from daemon.workflow.leading import Leadership, NotLeadingError
 from daemon.workflow.world import World
 
 _AT_ONCE = 100
 """Deletions in one round: an API server has more to do than to forget for us."""
+
+_NOBODY = CanaryRef("", "pruning")
+"""Not a canary's: what went wrong while none was looked at."""
 
 
 class Pruning:
@@ -41,7 +44,12 @@ class Pruning:
     async def run(self, leadership: Leadership) -> None:
         """Until cancelled."""
         while True:
-            await self._round(leadership)
+            try:
+                await self._round(leadership)
+            except NotLeadingError:
+                raise
+            except Exception as error:  # noqa: BLE001 - told: what cannot be forgotten ends no leading
+                self._observer.pass_failed(_NOBODY, error)
             await asyncio.sleep(self._every)
 
     async def _round(self, leadership: Leadership) -> None:

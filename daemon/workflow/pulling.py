@@ -55,6 +55,9 @@ class Pulling:
         except errors.NeighbourError as error:
             self._observer.pulled(0, error)
             return self._jittered()
+        except Exception as error:  # noqa: BLE001 - told, and asked again: a backstop must not end what it backs
+            self._observer.pulled(0, errors.Unreachable(f"unforeseen: {type(error).__name__}: {error}"))
+            return self._jittered()
         self._observer.pulled(len(group.alerts), None)
         answer = await self._take(group)
         return _SOON if answer.retry else self._jittered()

@@ -28,11 +28,14 @@ class Alertmanager:
     authorization: list[str] = field(default_factory=list)
     status: int = 200
     body: Any = None
+    raw: str = ""
     url: str = ""
 
     async def answer(self, request: web.Request) -> web.Response:
         self.queries.append(dict(request.query))
         self.authorization.append(request.headers.get("Authorization", ""))
+        if self.raw:
+            return web.Response(text=self.raw, content_type="application/json")
         return web.json_response(self.firing if self.body is None else self.body, status=self.status)
 
 
@@ -139,6 +142,23 @@ async def test_an_answer_that_cannot_be_used_changes_nothing_and_is_counted(
         await eventually(failed)
         assert await scene.weights() == [75, 25]
         assert (await daemon.get("/readyz"))[0] == 200
+
+
+SURROGATE = '[{"labels": {"alertname": "\\ud800", "severity": "critical"}, "startsAt": "2026-11-23T07:00:00Z"}]'
+
+
+@pytest.mark.parametrize("raw", ["[" * 100_000, SURROGATE], ids=["deep", "surrogate"])
+async def test_an_answer_nobody_foresaw_ends_nothing(
+    raw: str, cluster: Cluster, scene: Scene, alertmanager: Alertmanager, tmp_path: Path
+) -> None:
+    await scene.add_canary(weight=25)
+    alertmanager.raw = raw
+    async with running(cluster, tmp_path, pull={"alertmanager_urls": [alertmanager.url], "every": 1}) as daemon:
+        await eventually(lambda: _more(alertmanager, than=1))
+        assert daemon.lifecycle.alive() == ""
+        alertmanager.raw = ""
+        alertmanager.firing = [listed(builders.alert(scene.namespace))]
+        await scene.record("Proved")
 
 
 async def test_entries_that_are_no_alerts_do_not_take_their_neighbours_with_them(
