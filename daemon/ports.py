@@ -60,10 +60,14 @@ class Canaries(Protocol):
 
     async def open_gate(self, canary: CanaryRef, fingerprints: Sequence[str]) -> Canary: ...
 
-    async def set_progress_deadline(self, canary: CanaryRef, expected: int | None, seconds: int | None) -> Canary:
-        """None is a field that is not there. Raises Conflict when it is not ``expected`` any more."""
+    async def lend_deadline(self, canary: CanaryRef, original: int | None, seconds: int) -> Canary:
+        """Shortens the progress deadline and notes, in the same write and on the canary itself, what it was (None: it
+        was not there). Raises Conflict when it is not ``original`` any more."""
         ...
 
+    async def return_deadline(self, canary: CanaryRef, found: int | None, original: int | None) -> Canary:
+        """Puts it back and takes the note away. Raises Conflict when it is not ``found`` any more."""
+        ...
 
     async def use_approval(self, canary: CanaryRef, approval: Approval, began: datetime.datetime) -> Canary:
         """Notes that this very approval has opened the promotion of the analysis that began then. Raises Conflict when
@@ -112,6 +116,10 @@ class Workloads(Protocol):
 
     async def restore(self, namespace: str, scaler: PausedScaler) -> None:
         """Lets it go on as before. Idempotent; one that is gone is no error."""
+        ...
+
+    async def paused(self, workload: Workload) -> tuple[PausedScaler, ...]:
+        """The workload's autoscalers that we have paused, as they themselves say: our record may be gone."""
         ...
 
 

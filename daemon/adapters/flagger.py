@@ -12,8 +12,7 @@ from daemon.adapters import text, times
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import CANARIES
 from daemon.model import errors
-from daemon.model.canary import Advance, AlertPause, Approval, Canary, CanaryPhase, CanaryRef
-from daemon.model.route import PatchOperation
+from daemon.model.canary import Advance, AlertPause, Approval, Canary, CanaryPhase, CanaryRef, LentDeadline
 
 PAUSED = "pullback.dev/paused"
 PAUSING_PERSON = "pullback.dev/paused-by"
@@ -35,10 +34,13 @@ ADVANCE_TO = "pullback.dev/advance-to"
 ADVANCE_BY = "pullback.dev/advance-by"
 ADVANCE_REVISION = "pullback.dev/advance-revision"
 """Which revision it was said for; the daemon adds it where a person did not."""
+DEADLINE_LENT = "pullback.dev/deadline-lent"
+"""Ours: ``spec.progressDeadlineSeconds`` as it was before we shortened it for a moment; ``none``: it was not there."""
 
 WORDS_MOST = 1000
 """Most characters of what people write into one annotation."""
 _ALERTNAME_MOST = 256
+_NONE = "none"
 _FINGERPRINT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _PHASES = {phase.value: phase for phase in CanaryPhase}
 
@@ -71,6 +73,7 @@ def read_canary(document: Mapping[str, Any]) -> Canary:
         alert_pauses=tuple(_pauses(annotations)),
         resource_version=str(metadata.get("resourceVersion", "")),
         progress_deadline=_whole(spec.get("progressDeadlineSeconds")),
+        deadline_lent=_lent(annotations),
         steps=_steps(spec.get("analysis") or {}),
         hooks=frozenset(_hook_types(spec.get("analysis") or {})),
         profile=str(annotations.get(PROFILE) or ""),
@@ -129,6 +132,13 @@ def _advance(annotations: Mapping[str, str]) -> Advance | None:
     return Advance(to, annotations.get(ADVANCE_REVISION, ""), annotations.get(ADVANCE_BY, ""), word)
 
 
+def _lent(annotations: Mapping[str, str]) -> LentDeadline | None:
+    word = str(annotations.get(DEADLINE_LENT) or "")
+    if word == _NONE:
+        return LentDeadline(None)
+    return LentDeadline(int(word)) if word.isascii() and word.isdigit() else None
+
+
 def _words(annotations: Mapping[str, str], key: str) -> str:
     """What people wrote, on one line and bounded: it goes into answers and timelines."""
     return text.cut(text.line(str(annotations.get(key) or "")), WORDS_MOST)
@@ -164,14 +174,25 @@ class FlaggerCanaries:
     async def open_gate(self, canary: CanaryRef, fingerprints: Sequence[str]) -> Canary:
         return await self._annotate(canary, {_key(fingerprint): None for fingerprint in fingerprints})
 
-    async def set_progress_deadline(self, canary: CanaryRef, expected: int | None, seconds: int | None) -> Canary:
-        path = "/spec/progressDeadlineSeconds"
-        operations = [PatchOperation("test", path, expected)]
-        if seconds is None:
-            operations.append(PatchOperation("remove", path))
-        else:
-            operations.append(PatchOperation("add", path, seconds))
-        return read_canary(await self._client.patch(CANARIES, canary.namespace, canary.name, operations))
+    async def lend_deadline(self, canary: CanaryRef, original: int | None, seconds: int) -> Canary:
+        word = _NONE if original is None else str(original)
+        return await self._set_deadline(canary, original, seconds, word)
+
+    async def return_deadline(self, canary: CanaryRef, found: int | None, original: int | None) -> Canary:
+        return await self._set_deadline(canary, found, original, None)
+
+    async def _set_deadline(
+        self, canary: CanaryRef, expected: int | None, seconds: int | None, lent: str | None
+    ) -> Canary:
+        """The deadline and the note of it in one write: nothing falls between the two."""
+        there = read_canary(await self._client.get(CANARIES, canary.namespace, canary.name))
+        if there.progress_deadline != expected:
+            raise errors.Conflict(f"the progress deadline of Canary {canary} has changed")
+        body: dict[str, Any] = {
+            "metadata": {"resourceVersion": there.resource_version, "annotations": {DEADLINE_LENT: lent}},
+            "spec": {"progressDeadlineSeconds": seconds},
+        }
+        return read_canary(await self._client.merge(CANARIES, canary.namespace, canary.name, body))
 
     async def use_approval(self, canary: CanaryRef, approval: Approval, began: datetime.datetime) -> Canary:
         document = await self._client.get(CANARIES, canary.namespace, canary.name)

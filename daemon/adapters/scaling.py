@@ -20,6 +20,15 @@ from daemon.model.route import PatchOperation
 PAUSED_REPLICAS = "autoscaling.keda.sh/paused-replicas"
 """KEDA keeps the workload at this number and looks at no trigger (KEDA documentation, "Pause autoscaling")."""
 PAUSED = "autoscaling.keda.sh/paused"
+LENT = "pullback.dev/paused-scaler"
+"""Ours, on what we have paused, in the same write: JSON of what to put back. Our record may be deleted."""
+
+
+def _escaped(key: str) -> str:
+    return key.replace("/", "~1")
+
+
+_NOTE = f"/metadata/annotations/{_escaped(LENT)}"
 
 
 class KubernetesWorkloads:
@@ -40,33 +49,46 @@ class KubernetesWorkloads:
                 name = document["metadata"]["name"]
                 found.append(PausedScaler(HORIZONTAL_POD_AUTOSCALERS.kind, name, json.dumps(behavior)))
         for document in await self._of(SCALED_OBJECTS, workload):
-            annotations = document["metadata"].get("annotations") or {}
+            annotations = _annotations(document)
             if PAUSED_REPLICAS not in annotations and annotations.get(PAUSED, "").lower() != "true":
                 found.append(PausedScaler(SCALED_OBJECTS.kind, document["metadata"]["name"], "null"))
         return tuple(found)
 
+    async def paused(self, workload: Workload) -> tuple[PausedScaler, ...]:
+        found = []
+        for resource in (HORIZONTAL_POD_AUTOSCALERS, SCALED_OBJECTS):
+            for document in await self._of(resource, workload):
+                word = _annotations(document).get(LENT)
+                if word is not None:
+                    found.append(PausedScaler(resource.kind, document["metadata"]["name"], word))
+        return tuple(found)
+
     async def pause(self, namespace: str, scaler: PausedScaler) -> None:
+        annotations = {LENT: scaler.original}
+        body: dict[str, Any] = {"metadata": {"annotations": annotations}}
         if scaler.kind == HORIZONTAL_POD_AUTOSCALERS.kind:
             # An autoscaler rests at 0 replicas by itself, except where it may scale from zero (HPAScaleToZero).
-            body: dict[str, Any] = {"spec": {"behavior": {"scaleUp": {"selectPolicy": "Disabled"}}}}
-            resource = HORIZONTAL_POD_AUTOSCALERS
+            body["spec"] = {"behavior": {"scaleUp": {"selectPolicy": "Disabled"}}}
         else:
-            body, resource = {"metadata": {"annotations": {PAUSED_REPLICAS: "0"}}}, SCALED_OBJECTS
+            annotations[PAUSED_REPLICAS] = "0"
         with contextlib.suppress(errors.Missing):
-            await self._client.merge(resource, namespace, scaler.name, body)
+            await self._client.merge(_resource(scaler), namespace, scaler.name, body)
 
     async def restore(self, namespace: str, scaler: PausedScaler) -> None:
+        """What stands on the autoscaler itself is put back. Without that note nothing of ours is left there."""
+        resource = _resource(scaler)
         with contextlib.suppress(errors.Missing):
-            if scaler.kind != HORIZONTAL_POD_AUTOSCALERS.kind:
-                body = {"metadata": {"annotations": {PAUSED_REPLICAS: None}}}
-                await self._client.merge(SCALED_OBJECTS, namespace, scaler.name, body)
+            found, _ = await self._client.list(resource, namespace, fields=f"metadata.name={scaler.name}")
+            word = _annotations(found[0]).get(LENT) if found else None
+            if word is None:
                 return
-            # Not merged: what the API server has filled in beside our own word must go too.
-            original = json.loads(scaler.original)
-            path = "/spec/behavior"
-            back = [PatchOperation("add", path, original)] if original else [PatchOperation("add", path, {}),
-                                                                            PatchOperation("remove", path)]  # fmt: skip
-            await self._client.patch(HORIZONTAL_POD_AUTOSCALERS, namespace, scaler.name, back)
+            back = [PatchOperation("test", _NOTE, word), PatchOperation("remove", _NOTE)]
+            if resource is HORIZONTAL_POD_AUTOSCALERS:
+                # Not merged: what the API server has filled in beside our own word must go too.
+                back += _written("/spec/behavior", _read(word))
+            else:
+                back += _written(f"/metadata/annotations/{_escaped(PAUSED_REPLICAS)}", None)
+            await self._client.patch(resource, namespace, scaler.name, back)
 
     async def _of(self, resource: Resource, workload: Workload) -> list[dict[str, Any]]:
         try:
@@ -79,3 +101,26 @@ class KubernetesWorkloads:
 def _targets(document: Mapping[str, Any], workload: Workload) -> bool:
     target = (document.get("spec") or {}).get("scaleTargetRef") or {}
     return bool(target.get("name") == workload.name and target.get("kind", "Deployment") == "Deployment")
+
+
+def _annotations(document: Mapping[str, Any]) -> Mapping[str, str]:
+    return document["metadata"].get("annotations") or {}
+
+
+def _resource(scaler: PausedScaler) -> Resource:
+    return HORIZONTAL_POD_AUTOSCALERS if scaler.kind == HORIZONTAL_POD_AUTOSCALERS.kind else SCALED_OBJECTS
+
+
+def _read(word: str) -> Any:
+    """The note stands where anybody may write: unreadable is nothing to put back."""
+    try:
+        return json.loads(word)
+    except ValueError:
+        return None
+
+
+def _written(path: str, value: Any) -> list[PatchOperation]:
+    """Whatever is there now; nothing to put back takes it away."""
+    if value:
+        return [PatchOperation("add", path, value)]
+    return [PatchOperation("add", path, ""), PatchOperation("remove", path)]

@@ -94,6 +94,17 @@ class Advance:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LentDeadline:
+    """We have shortened the progress deadline for a moment (``pullback.dev/deadline-lent``). It stands on the canary
+    itself: whoever deletes our record must get the deadline back all the same.
+
+    ``original`` is what to put back, None for a field that was not there.
+    """
+
+    original: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Workload:
     """What runs the pods of one side: enough of a Deployment to tell versions and readiness."""
 
@@ -141,6 +152,7 @@ class Canary:
     resource_version: str
     progress_deadline: int | None = None
     """Seconds; Flagger's ``spec.progressDeadlineSeconds``, None where it is not set (Flagger then takes 600)."""
+    deadline_lent: LentDeadline | None = None
     controller: Controller = Controller.FLAGGER
     steps: tuple[float, ...] = ()
     """The weights the controller will go through, ascending; empty where it does not say."""

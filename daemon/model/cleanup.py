@@ -38,11 +38,13 @@ SETTLED = frozenset({CleanupState.DONE, CleanupState.KEPT, CleanupState.OVERTAKE
 class Nudge:
     """``spec.progressDeadlineSeconds`` of a Flagger Canary, lent for a moment.
 
-    ``original`` is what to put back, None for a field that was not there.
+    ``original`` is what to put back, None for a field that was not there. ``at`` is when it was decided on, ``set_at``
+    when it was seen to be set: between the two we may have died.
     """
 
     original: int | None
     at: datetime.datetime
+    set_at: datetime.datetime | None = None
     restored_at: datetime.datetime | None = None
 
 

@@ -7,6 +7,7 @@ to 0. Without a controller we scale down ourselves, once zero is proved: never b
 
 import dataclasses
 import datetime
+from collections.abc import Iterable
 
 from daemon.model.canary import Canary, CanaryPhase, Controller, Workload
 from daemon.model.cleanup import SETTLED, Cleanup, CleanupPolicy, CleanupState, Nudge, PausedScaler
@@ -64,11 +65,18 @@ class Note:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class SetDeadline:
-    """Write ``spec.progressDeadlineSeconds`` (None: take it away), if it still is ``expected``."""
+class LendDeadline:
+    """Shorten the progress deadline if it still is ``original`` (None: not there), and note that on the canary."""
 
-    expected: int | None
-    seconds: int | None
+    original: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReturnDeadline:
+    """Take the note away, and write ``original`` (None: take it away) if the deadline still is ``found``."""
+
+    found: int | None
+    original: int | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,7 +108,7 @@ class ScaleBack:
     replicas: int
 
 
-Step = Wait | Note | SetDeadline | PauseScalers | RestoreScalers | ScaleToZero | ScaleBack
+Step = Wait | Note | LendDeadline | ReturnDeadline | PauseScalers | RestoreScalers | ScaleToZero | ScaleBack
 
 
 def next_step(scene: Scene) -> Step:
@@ -114,7 +122,7 @@ def next_step(scene: Scene) -> Step:
         return Wait() if scene.record.finished and _is_overtaken(scene, begun) else Note(begun)
     if _is_overtaken(scene, cleanup):
         return _make_way(scene, cleanup)
-    if cleanup.nudge is not None and cleanup.nudge.restored_at is None:
+    if cleanup.nudge is not None and _owes_deadline(cleanup):
         return _nudged(scene, cleanup, cleanup.nudge)
     assert scene.canary is not None  # noqa: S101 - a canary that is gone is overtaken
     if scene.canary.controller is Controller.FLAGGER:
@@ -142,7 +150,7 @@ def _is_overtaken(scene: Scene, cleanup: Cleanup) -> bool:
 
 def _make_way(scene: Scene, cleanup: Cleanup) -> Step:
     """Whatever comes next must find everything as it was before us."""
-    if cleanup.nudge is not None and cleanup.nudge.restored_at is None:
+    if cleanup.nudge is not None and _owes_deadline(cleanup):
         return _give_back(scene, cleanup, cleanup.nudge)
     paused = tuple(one for one in cleanup.scalers if one.restored_at is None)
     if paused:
@@ -156,25 +164,49 @@ def _make_way(scene: Scene, cleanup: Cleanup) -> Step:
     return _note(scene, cleanup, CleanupState.OVERTAKEN, "the canary has gone on: its pods are another's now")
 
 
+def orphaned(canary: Canary | None, records: Iterable[Rollback]) -> ReturnDeadline | None:
+    """Gives back what was lent for a record that is not there any more: whoever deletes it lifts the hold."""
+    if canary is None or canary.deadline_lent is None or any(_owes_deadline(record.cleanup) for record in records):
+        return None
+    found = canary.progress_deadline
+    return ReturnDeadline(found, canary.deadline_lent.original if found == NUDGED_SECONDS else found)
+
+
+def owes_scalers(record: Rollback) -> bool:
+    """Whether the record accounts for autoscalers that are paused."""
+    return record.cleanup is not None and any(one.restored_at is None for one in record.cleanup.scalers)
+
+
+def _owes_deadline(cleanup: Cleanup | None) -> bool:
+    return cleanup is not None and cleanup.nudge is not None and cleanup.nudge.restored_at is None
+
+
 def _nudged(scene: Scene, cleanup: Cleanup, nudge: Nudge) -> Step:
     canary = scene.canary
     assert canary is not None  # noqa: S101 - asked by the caller
     if canary.phase is CanaryPhase.FAILED or scene.record.finished:
         return _give_back(scene, cleanup, nudge)
-    if canary.progress_deadline == nudge.original and nudge.original != NUDGED_SECONDS:
-        if (scene.now - nudge.at).total_seconds() < scene.choices.nudge_after:
-            return SetDeadline(nudge.original, NUDGED_SECONDS)
-        # Somebody (GitOps) takes it back as often as we set it: then Flagger's own deadline has to do.
-        kept = dataclasses.replace(nudge, restored_at=scene.now)
-        return _note(scene, dataclasses.replace(cleanup, nudge=kept), CleanupState.WAITING, _what_for(scene))
-    return Wait()
+    if nudge.set_at is None and canary.deadline_lent is not None:
+        seen = dataclasses.replace(nudge, set_at=scene.now)
+        return Note(dataclasses.replace(cleanup, nudge=seen))
+    if canary.progress_deadline == NUDGED_SECONDS:
+        return Wait()
+    # Not set yet (whoever noted it may have died before), or taken back by somebody: GitOps, a person.
+    young = nudge.set_at is None or (scene.now - nudge.set_at).total_seconds() < scene.choices.nudge_after
+    if canary.progress_deadline == nudge.original and young:
+        return LendDeadline(nudge.original)
+    # It is taken back as often as we set it, or is another's by now: then Flagger's own deadline has to do.
+    return _give_back(scene, cleanup, nudge)
 
 
 def _give_back(scene: Scene, cleanup: Cleanup, nudge: Nudge) -> Step:
     canary = scene.canary
-    lent = canary is not None and canary.progress_deadline == NUDGED_SECONDS and nudge.original != NUDGED_SECONDS
-    if lent:
-        return SetDeadline(NUDGED_SECONDS, nudge.original)
+    if canary is not None:
+        found = canary.progress_deadline
+        if found == NUDGED_SECONDS != nudge.original:
+            return ReturnDeadline(found, nudge.original)
+        if canary.deadline_lent is not None:
+            return ReturnDeadline(found, found)  # what somebody else has set meanwhile stays
     restored = dataclasses.replace(cleanup, nudge=dataclasses.replace(nudge, restored_at=scene.now))
     return _note(scene, restored, CleanupState.WAITING, _what_for(scene))
 
@@ -202,6 +234,8 @@ def _before_failed(scene: Scene, cleanup: Cleanup, canary: Canary) -> Step:
         return Wait()
     if cleanup.nudge is not None or scene.record.finished:
         return Wait()
+    if canary.deadline_lent is not None or canary.progress_deadline == NUDGED_SECONDS:
+        return Wait()  # an earlier loan has yet to be given back, or there is nothing to shorten
     left = scene.choices.nudge_after - (scene.now - zeroed).total_seconds()
     if left > 0:
         return Wait(left)

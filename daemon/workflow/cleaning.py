@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+from collections.abc import Sequence
 from typing import assert_never
 
 from daemon import ports
@@ -42,13 +43,42 @@ class Cleaning:
         self._clock = clock
         self._choices = choices
         self._raised: dict[CanaryRef, datetime.datetime] = {}
+        self._accounted: dict[CanaryRef, frozenset[str]] = {}
+        """Canaries whose autoscalers were looked at, and the records that there were then."""
 
     def concerns(self, ref: CanaryRef) -> bool:
-        return any(self._is_open(record) for record in self._records(ref))
+        records = self._world.records(ref)
+        if any(self._is_open(record) for record in self._records(ref)) or self._left_alone(ref, records):
+            return True
+        return cleaning.orphaned(self._world.canary(ref), records) is not None
 
     async def work(self, ref: CanaryRef, leadership: Leadership) -> float | None:
+        await self._give_back(ref, leadership)
         waits = [await self._clean(ref, one.name, leadership) for one in self._records(ref) if self._is_open(one)]
         return min((seconds for seconds in waits if seconds is not None), default=None)
+
+    def _left_alone(self, ref: CanaryRef, records: Sequence[Rollback]) -> bool:
+        """Whether a canary without controller may have autoscalers that no record accounts for: we have not looked
+        since this process began, or since one of its records was deleted."""
+        canary = self._world.canary(ref)
+        if canary is None or canary.controller is not Controller.NONE or any(map(cleaning.owes_scalers, records)):
+            return False
+        seen = self._accounted.get(ref)
+        return seen is None or not seen <= {record.name for record in records}
+
+    async def _give_back(self, ref: CanaryRef, leadership: Leadership) -> None:
+        """What was lent for records that are not there any more."""
+        canary, records = self._world.canary(ref), self._world.records(ref)
+        step = cleaning.orphaned(canary, records)
+        if step is not None:
+            leadership.check()
+            self._world.put_canary(await self._canaries.return_deadline(ref, step.found, step.original))
+        workload = self._world.workload(canary) if canary else None
+        if workload is not None and self._left_alone(ref, records):
+            for scaler in await self._workloads.paused(workload):
+                leadership.check()
+                await self._workloads.restore(ref.namespace, scaler)
+            self._accounted[ref] = frozenset(record.name for record in records)
 
     def _records(self, ref: CanaryRef) -> list[Rollback]:
         records = self._world.records(ref)
@@ -112,9 +142,11 @@ class Cleaning:
                 return
             case cleaning.Note(cleanup):
                 await self._note(record, cleanup)
-            case cleaning.SetDeadline(expected, seconds):
-                canary = await self._canaries.set_progress_deadline(record.canary, expected, seconds)
-                self._world.put_canary(canary)
+            case cleaning.LendDeadline(original):
+                ref, seconds = record.canary, cleaning.NUDGED_SECONDS
+                self._world.put_canary(await self._canaries.lend_deadline(ref, original, seconds))
+            case cleaning.ReturnDeadline(found, original):
+                self._world.put_canary(await self._canaries.return_deadline(record.canary, found, original))
             case cleaning.PauseScalers(scalers):
                 await self._pause(record, scalers, leadership)
             case cleaning.RestoreScalers(scalers):

@@ -9,19 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.model.canary import Canary, CanaryPhase, Controller
+from daemon.model.canary import Canary, CanaryPhase, Controller, LentDeadline
 from daemon.model.cleanup import Cleanup, CleanupPolicy, CleanupState, Nudge, PausedScaler
 from daemon.model.keeping import KeptEvidence
 from daemon.model.rollback import Rollback, RollbackPhase, Timeline
 from daemon.policy import cleaning
 from daemon.policy.cleaning import (
     Choices,
+    LendDeadline,
     Note,
     PauseScalers,
     RestoreScalers,
+    ReturnDeadline,
     ScaleBack,
     ScaleToZero,
-    SetDeadline,
     Wait,
 )
 from tests.unit import facts
@@ -139,7 +140,10 @@ def test_keep_keeps_them() -> None:
 
 NUDGING = Choices(nudge=True)
 STUCK = facts.workload(template="t1", ready_replicas=0)
-LENT = dataclasses.replace(WAITING, state=CleanupState.NUDGED, nudge=Nudge(600, facts.after(78)))
+NOTED = dataclasses.replace(WAITING, state=CleanupState.NUDGED, nudge=Nudge(600, facts.after(77)))
+LENT = dataclasses.replace(NOTED, nudge=Nudge(600, facts.after(77), set_at=facts.after(78)))
+SHORT: dict[str, Any] = {"progress_deadline": 1, "deadline_lent": LentDeadline(600)}
+"""A canary whose deadline is lent, as the note on it says."""
 
 
 def test_a_nudge_waits_for_a_controller_that_may_yet_ask() -> None:
@@ -152,7 +156,7 @@ def test_what_to_put_back_is_noted_before_it_is_lent() -> None:
     assert cleanup.state is CleanupState.NUDGED
     assert cleanup.nudge == Nudge(600, facts.after(80))
     step = cleaning.next_step(scene(choices=NUDGING, workload=STUCK, canary=canary, record=record(cleanup)))
-    assert step == SetDeadline(600, 1)
+    assert step == LendDeadline(600)
 
 
 def test_a_canary_whose_pods_are_ready_is_not_nudged_and_none_by_default() -> None:
@@ -163,38 +167,98 @@ def test_a_canary_whose_pods_are_ready_is_not_nudged_and_none_by_default() -> No
 @pytest.mark.parametrize(
     "changes",
     [
-        {"canary": failed(progress_deadline=1)},
-        {"canary": facts.canary(revision="rev3", progress_deadline=1)},
+        {"canary": failed(**SHORT)},
+        {"canary": facts.canary(revision="rev3", **SHORT)},
         {"workload": facts.workload(template="t2", ready_replicas=0)},
         {"record": record(LENT, phase=RollbackPhase.COMPLETED)},
-        {"canary": facts.canary(CanaryPhase.SUCCEEDED, progress_deadline=1)},
+        {"canary": facts.canary(CanaryPhase.SUCCEEDED, **SHORT)},
+        {"canary": failed(progress_deadline=1)},
     ],
 )
 def test_it_is_put_back_whatever_has_happened(changes: dict[str, Any]) -> None:
-    plain = {"canary": facts.canary(progress_deadline=1), "workload": STUCK, "record": record(LENT)}
-    assert cleaning.next_step(scene(**(plain | changes))) == SetDeadline(1, 600)
+    plain = {"canary": facts.canary(**SHORT), "workload": STUCK, "record": record(LENT)}
+    assert cleaning.next_step(scene(**(plain | changes))) == ReturnDeadline(1, 600)
 
 
 def test_a_deadline_that_was_not_there_is_taken_away_again() -> None:
-    lent = dataclasses.replace(LENT, nudge=Nudge(None, facts.after(78)))
-    assert cleaning.next_step(scene(record=record(lent), canary=failed(progress_deadline=1))) == SetDeadline(1, None)
+    lent = dataclasses.replace(LENT, nudge=Nudge(None, facts.after(77), set_at=facts.after(78)))
+    canary = failed(progress_deadline=1, deadline_lent=LentDeadline(None))
+    assert cleaning.next_step(scene(record=record(lent), canary=canary)) == ReturnDeadline(1, None)
 
 
 def test_what_somebody_else_has_set_meanwhile_stays() -> None:
+    noted_there = failed(progress_deadline=300, deadline_lent=LentDeadline(600))
+    assert cleaning.next_step(scene(record=record(LENT), canary=noted_there)) == ReturnDeadline(300, 300)
     cleanup = noted(cleaning.next_step(scene(record=record(LENT), canary=failed(progress_deadline=300))))
     assert cleanup.nudge is not None
     assert cleanup.nudge.restored_at == facts.after(80)
 
 
 def test_while_it_is_lent_nothing_else_is_done() -> None:
-    assert cleaning.next_step(scene(record=record(LENT), canary=facts.canary(progress_deadline=1))) == Wait()
+    assert cleaning.next_step(scene(record=record(LENT), canary=facts.canary(**SHORT))) == Wait()
+
+
+def test_it_counts_as_set_once_it_was_seen_to_be() -> None:
+    cleanup = noted(cleaning.next_step(scene(record=record(NOTED), canary=facts.canary(**SHORT))))
+    assert cleanup.nudge == Nudge(600, facts.after(77), set_at=facts.after(80))
+    assert cleanup.state is CleanupState.NUDGED
+
+
+def test_who_died_between_noting_and_setting_has_not_set_it_however_late_the_heir_comes() -> None:
+    canary = facts.canary(progress_deadline=600)
+    for late in (80, 92.5, 300):
+        step = cleaning.next_step(scene(record=record(NOTED), canary=canary, workload=STUCK, now=facts.after(late)))
+        assert step == LendDeadline(600)
+
+
+def test_a_noted_nudge_whose_deadline_is_anothers_by_now_is_left() -> None:
+    cleanup = noted(cleaning.next_step(scene(record=record(NOTED), canary=facts.canary(progress_deadline=300))))
+    assert not cleanup.owes
 
 
 def test_who_takes_it_back_again_and_again_wins() -> None:
     back = {"canary": facts.canary(progress_deadline=600), "workload": STUCK, "record": record(LENT)}
-    assert cleaning.next_step(scene(**back)) == SetDeadline(600, 1)
+    assert cleaning.next_step(scene(**back)) == LendDeadline(600)
     cleanup = noted(cleaning.next_step(scene(**back, now=facts.after(100))))
     assert not cleanup.owes
+
+
+def test_who_takes_only_the_deadline_back_wins_too_and_our_note_goes() -> None:
+    canary = facts.canary(progress_deadline=600, deadline_lent=LentDeadline(600))
+    back = {"canary": canary, "workload": STUCK, "record": record(LENT)}
+    assert cleaning.next_step(scene(**back)) == LendDeadline(600)
+    assert cleaning.next_step(scene(**back, now=facts.after(100))) == ReturnDeadline(600, 600)
+
+
+@pytest.mark.parametrize(
+    "canary", [facts.canary(**SHORT), facts.canary(progress_deadline=1), facts.canary(CanaryPhase.WAITING, **SHORT)]
+)
+def test_what_is_lent_already_is_not_taken_for_the_original(canary: Canary) -> None:
+    assert cleaning.next_step(scene(choices=NUDGING, workload=STUCK, canary=canary)) == Wait()
+
+
+# -- when its record was deleted
+
+
+def test_a_deadline_that_no_record_accounts_for_is_given_back() -> None:
+    short = facts.canary(**SHORT)
+    assert cleaning.orphaned(short, []) == ReturnDeadline(1, 600)
+    assert cleaning.orphaned(short, [record(None), record(WAITING)]) == ReturnDeadline(1, 600)
+    assert cleaning.orphaned(facts.canary(progress_deadline=1, deadline_lent=LentDeadline(None)), []) == (
+        ReturnDeadline(1, None)
+    )
+
+
+def test_of_a_deadline_that_is_anothers_by_now_only_the_note_is_taken_away() -> None:
+    changed = facts.canary(progress_deadline=300, deadline_lent=LentDeadline(600))
+    assert cleaning.orphaned(changed, []) == ReturnDeadline(300, 300)
+
+
+def test_what_a_record_accounts_for_or_we_never_lent_is_no_orphan() -> None:
+    assert cleaning.orphaned(facts.canary(**SHORT), [record(LENT)]) is None
+    assert cleaning.orphaned(facts.canary(**SHORT), [record(NOTED), record(None)]) is None
+    assert cleaning.orphaned(facts.canary(progress_deadline=1), []) is None
+    assert cleaning.orphaned(None, []) is None
 
 
 # -- without a controller
@@ -273,4 +337,4 @@ def test_whatever_the_world_looks_like_flaggers_target_is_scaled_only_in_a_failu
         assert (phase, revision, template, at_zero) == (CanaryPhase.FAILED, "rev2", "t1", True)
         assert status_weight != 100
         assert raised == 0.0
-    assert not isinstance(step, SetDeadline), "nothing is lent that was not noted before"
+    assert not isinstance(step, LendDeadline | ReturnDeadline), "nothing is lent that was not noted before"

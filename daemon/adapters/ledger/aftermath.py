@@ -51,7 +51,10 @@ def read_cleanup(said: Any) -> Cleanup | None:
         at=at,
         template=fields.text(said, "template"),
         nudge=None if lent_at is None else Nudge(
-            original=nudge.get("original"), at=lent_at, restored_at=fields.moment(nudge, "restoredAt")
+            original=nudge.get("original"),
+            at=lent_at,
+            set_at=fields.moment(nudge, "setAt"),
+            restored_at=fields.moment(nudge, "restoredAt"),
         ),
         scalers=tuple(_read_scaler(one) for one in said.get("scalers") or ()),
         scaled_down=fields.number(said, "scaledDown"),
@@ -82,6 +85,7 @@ def _cleanup(cleanup: Cleanup) -> dict[str, Any]:
         "nudge": None if cleanup.nudge is None else {
             "original": cleanup.nudge.original,
             "at": times.write(cleanup.nudge.at),
+            "setAt": fields.written(cleanup.nudge.set_at),
             "restoredAt": fields.written(cleanup.nudge.restored_at),
         },
         "scalers": [_scaler(one) for one in cleanup.scalers],
