@@ -21,6 +21,7 @@ from tests.component.flagger_fight import (
     ZERO,
     Fight,
     fight,
+    history,
     hooks_in,
     milestones,
     raises_in,
@@ -64,7 +65,7 @@ async def test_flagger_agrees_at_its_next_tick_and_the_latch_ends(
 
         again = await here.alert(starts_at=record["spec"]["signal"]["startsAt"])
         assert again == "IGNORE no-active-canary"
-        assert await scene.record() == record
+        assert history(await scene.record()) == history(record)
         assert await here.lab.weights() == ZERO
 
 
