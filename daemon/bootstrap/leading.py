@@ -73,7 +73,9 @@ def after_zero(
         revisions=ledger.KubernetesRevisions(client),
         clock=surroundings.clock,
         observer=observer,
-        retention=Retention(datetime.timedelta(seconds=settings.records.keep_for), settings.records.keep),
+        retention=Retention(
+            datetime.timedelta(seconds=settings.records.keep_for), settings.records.keep, frozenset(channels)
+        ),
         every=settings.records.prune_every,
     )
     return Aftermath(

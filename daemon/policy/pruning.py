@@ -17,6 +17,8 @@ class Retention:
     keep_for: datetime.timedelta = datetime.timedelta(days=30)
     keep: int = 50
     """Per canary."""
+    channels: frozenset[str] | None = None
+    """Those that are configured: what one that is gone has not been told keeps no record. None: all count."""
 
 
 def expired(records: Iterable[Rollback], retention: Retention, now: datetime.datetime) -> tuple[Rollback, ...]:
@@ -29,14 +31,16 @@ def expired(records: Iterable[Rollback], retention: Retention, now: datetime.dat
     for kept in by_canary.values():
         newest_first = sorted(kept, key=lambda one: (one.created_at, one.name), reverse=True)
         for place, record in enumerate(newest_first):
-            if place > 0 and _may_go(record) and (place >= retention.keep or _age(record, now) > retention.keep_for):
+            outlived_it = place >= retention.keep or _age(record, now) > retention.keep_for
+            if place > 0 and outlived_it and _may_go(record, retention):
                 found.append(record)
     return tuple(sorted(found, key=lambda one: (one.created_at, one.namespace, one.name)))
 
 
-def _may_go(record: Rollback) -> bool:
+def _may_go(record: Rollback, retention: Retention) -> bool:
     owes = record.cleanup is not None and record.cleanup.owes
-    untold = any(notice.due for notice in record.notices)
+    known = retention.channels
+    untold = any(notice.due for notice in record.notices if known is None or notice.channel in known)
     return record.finished and not owes and not untold
 
 

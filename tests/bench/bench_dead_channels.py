@@ -1,4 +1,7 @@
-"""A rollback while Slack hangs and PagerDuty refuses, against one of a daemon that tells nobody, in turns."""
+"""A rollback while Slack hangs and PagerDuty refuses, against one of a daemon that tells nobody, in turns.
+
+Both hold twenty others at zero meanwhile, about which one of them has told nobody yet.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from tests.bench.figures import Figure, percentile
 from tests.bench.neighbours import neighbours
 
 AT_MOST = 1.1
+BACKLOG = 20
+"""Rollbacks that stand meanwhile, and whose notices nobody takes."""
 
 
 @contextlib.asynccontextmanager
@@ -49,12 +54,16 @@ def dead(folder: Path, hanging: int, refusing: int) -> dict[str, Any]:
 
 async def measure(folder: Path, rounds: int = ROUNDS) -> list[Figure]:
     async with neighbours(folder) as around, black_hole() as hanging:
-        names = [f"canary-{number}" for number in range(rounds + WARM_UP)]
+        everybody = [f"canary-{number}" for number in range(BACKLOG + rounds + WARM_UP)]
+        backlog, names = everybody[:BACKLOG], everybody[BACKLOG:]
         (refusing,) = free_ports(1)
-        quiet_api = await around.api("quiet", canaries=len(names))
-        dead_api = await around.api("dead", canaries=len(names))
+        quiet_api = await around.api("quiet", canaries=len(everybody))
+        dead_api = await around.api("dead", canaries=len(everybody))
         quiet = Bench(around.http, quiet_api, await around.daemon("quiet", notices={"channels": {}}))
         loud = Bench(around.http, dead_api, await around.daemon("dead", notices=dead(folder, hanging, refusing)))
+        for name in backlog:
+            await quiet.roll_back(name)
+            await loud.roll_back(name)
         pairs = [(await _rollback(quiet, name), await _rollback(loud, name)) for name in names]
         applied = await quiet.applied(), await loud.applied()
     return figures(pairs[WARM_UP:], *applied)
