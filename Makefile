@@ -28,9 +28,9 @@ test-quick: $(VENV)/installed  ## unit and component rings, no real binaries
 test-slow: $(VENV)/installed   ## minutes long: 200 kill -9 moments
 	PULLBACK_KILLS=200 $(PYTEST) -m slow $(ARGS)
 
-test-apiserver: $(VENV)/installed  ## the component ring against a real kube-apiserver; needs KUBEBUILDER_ASSETS
+test-apiserver: $(VENV)/installed  ## component ring and chart against a real kube-apiserver; needs KUBEBUILDER_ASSETS
 	@test -n "$$KUBEBUILDER_ASSETS" || { echo "KUBEBUILDER_ASSETS must name a folder with etcd and kube-apiserver"; exit 2; }
-	$(PYTEST) tests/component -m 'not slow' $(ARGS)
+	$(PYTEST) tests/component tests/chart -m 'not slow' $(ARGS)
 
 lint: $(VENV)/installed  ## ruff and the import floors
 	$(BIN)/ruff check .
