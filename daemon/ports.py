@@ -127,7 +127,12 @@ class EvidenceRoom(Protocol):
     """Where what a canary's pods said is kept after they are gone."""
 
     async def keep(self, canary: Canary, record: Rollback, *, within: float) -> KeptEvidence:
-        """Gathers for at most ``within`` seconds, then writes what it has; the first one kept stays."""
+        """Gathers for at most ``within`` seconds, then writes what it has; the first one kept stays. What could not be
+        written is written by the next call."""
+        ...
+
+    def holds(self, record: Rollback) -> bool:
+        """Whether something of this record was gathered and could not be written yet."""
         ...
 
 

@@ -11,7 +11,7 @@ from daemon.model.canary import Canary
 from daemon.model.decision import HANDS_OFF, Reason
 from daemon.model.notice import Fact, Link, Mood, Severity, Story
 from daemon.model.rollback import Milestone, Rollback, RollbackPhase
-from daemon.policy import telling
+from daemon.policy import naming, telling
 
 _VALUES = ("value", "current_value", "current")
 _THRESHOLDS = ("threshold", "limit")
@@ -116,12 +116,25 @@ def _facts(record: Rollback) -> Iterable[tuple[str, str]]:
     yield "Proof", "; ".join(record.proof)
     if record.holds:
         yield "Raised again", f"{record.holds} times while held at 0, and undone each time"
-    if record.evidence is not None:
-        kept = record.evidence
-        where = f"ConfigMap {kept.config_map}, {kept.pods} pods" if kept.config_map else "none"
-        yield "Evidence", f"{where} (missing: {'; '.join(kept.missing)})" if kept.missing else where
+    yield "Evidence", _evidence(record)
     if record.cleanup is not None:
         yield "Cleanup", f"{record.cleanup.state}: {record.cleanup.detail}"
+
+
+def _evidence(record: Rollback) -> str:
+    kept = record.evidence
+    if kept is None:
+        return f"will be kept in ConfigMap {_evidence_in(record)}" if _evidence_in(record) else ""
+    where = f"ConfigMap {kept.config_map}, {kept.pods} pods" if kept.config_map else "none"
+    return f"{where} (missing: {'; '.join(kept.missing)})" if kept.missing else where
+
+
+def _evidence_in(record: Rollback) -> str:
+    """The ConfigMap that has it, or will have it: an incident is opened long before, and told nothing more. Empty when
+    there is none, and none can be promised."""
+    if record.evidence is not None:
+        return record.evidence.config_map
+    return "" if record.finished or record.dry_run else naming.evidence_name(record.name)
 
 
 def _first(words: Mapping[str, str], names: tuple[str, ...]) -> str:
@@ -171,6 +184,6 @@ def _commands(record: Rollback, break_glass: Iterable[str], undo: str, mood: Moo
     elif mood is Mood.NEEDED:
         yield from break_glass
     yield f"kubectl describe rollback {shlex.quote(record.name)} -n {namespace}"
-    if record.evidence is not None and record.evidence.config_map:
-        name = shlex.quote(record.evidence.config_map)
-        yield f"kubectl get configmap {name} -n {namespace} -o jsonpath='{{.data.summary\\.txt}}'"
+    config_map = _evidence_in(record)
+    if config_map:
+        yield f"kubectl get configmap {shlex.quote(config_map)} -n {namespace} -o jsonpath='{{.data.summary\\.txt}}'"

@@ -11,6 +11,9 @@ from daemon.workflow.leading import Leadership
 from daemon.workflow.recording import Recorder
 from daemon.workflow.world import World
 
+_AT_MOST = 3.0
+"""Times the time for gathering: then a try is given up."""
+
 
 class Keeping:
     """A duty: once per rollback, within its time, or not at all."""
@@ -20,7 +23,7 @@ class Keeping:
     def __init__(
         self, *, world: World, recorder: Recorder, room: ports.EvidenceRoom, clock: ports.Clock, within: float
     ) -> None:
-        """``within``: seconds for gathering; writing what was gathered may take as long again."""
+        """``within``: seconds for gathering; taking secrets out and writing may take twice as long again."""
         self._world = world
         self._recorder = recorder
         self._room = room
@@ -47,10 +50,12 @@ class Keeping:
 
     async def _keep(self, canary: Canary, record: Rollback) -> KeptEvidence:
         try:
-            async with asyncio.timeout(2 * self._within):
+            async with asyncio.timeout(_AT_MOST * self._within):
                 return await self._room.keep(canary, record, within=self._within)
         except (TimeoutError, errors.Refused) as problem:
             # Refused for good, or hopelessly slow: said so, rather than tried until the pods are gone anyway.
+            if self._room.holds(record):
+                raise errors.Unreachable("gathered, but not written in time") from problem
             why = "no time was left" if isinstance(problem, TimeoutError) else str(problem)
             return KeptEvidence("", self._clock.now(), 0, (f"could not be kept: {why}",))
 
@@ -63,5 +68,7 @@ class Keeping:
         if not record.finished:
             return True
         # A rollback that was over before anybody could look: its pods may still be there for a moment.
+        if self._room.holds(record):
+            return True
         ended = record.timeline.completed_at
         return ended is not None and (self._clock.now() - ended).total_seconds() < 2 * self._within

@@ -19,6 +19,7 @@ from tests.running import Daemon, eventually, running
 from tests.scene import CANARIES, DEPLOYMENTS, ROLLBACKS, Scene
 
 CONFIG_MAPS = "/api/v1/namespaces/{}/configmaps"
+PODS = "/api/v1/namespaces/{}/pods"
 EVENTS = "/api/v1/namespaces/{}/events"
 
 STORY = ["decided", "zeroed", "proved", "completed"]
@@ -208,6 +209,38 @@ async def test_each_part_fails_alone(
 
         await eventually(told_all, within=15)
         assert [event["event_action"] for event in told.pager.events][:1] == ["trigger"]
+
+
+async def test_evidence_outlives_an_api_that_takes_no_config_maps_and_the_incident_says_where_it_will_be(
+    breakable: tuple[Cluster, Scene, KubernetesApi], tmp_path: Path
+) -> None:
+    cluster, scene, api = breakable
+    await scene.add_canary(weight=25)
+    labels = (await scene.get(DEPLOYMENTS, "podinfo"))["spec"]["template"]["metadata"]["labels"]
+    pod = {"metadata": {"name": "podinfo-1", "labels": labels}, "spec": {"containers": [{"name": "app", "image": "i"}]}}
+    await scene.create(PODS, pod)
+    api.faults.fail(503, verb="create", resource="configmaps", times=None)
+    settings: Any = {**QUICK, "evidence": {"within": 0.2}}
+    async with people(tmp_path) as told, running(cluster, tmp_path, notices=told.notices, **settings) as daemon:
+        await roll_back(daemon, scene)
+        await flagger_gives_up(scene)
+        record = await scene.record("Completed")
+        await scene.delete(PODS, "podinfo-1")
+        await asyncio.sleep(1.0)  # longer than evidence is waited for after the end
+        assert "evidence" not in (await scene.record())["status"]
+        api.faults.clear()
+        record = await settled(scene)
+
+        async def kept() -> Json:
+            return (await scene.record())["status"].get("evidence") or {}
+
+        evidence = await eventually(kept, within=20)
+        assert evidence["pods"] == 1
+        assert "pod podinfo-1" in (await scene.get(CONFIG_MAPS, evidence["configMap"]))["data"]["summary.txt"]
+        opened = told.pager.events[0]
+        assert opened["event_action"] == "trigger"
+        assert f"will be kept in ConfigMap {record['metadata']['name']}-evidence" in str(opened)
+        assert evidence["configMap"] == f"{record['metadata']['name']}-evidence"
 
 
 async def test_pods_that_come_up_behind_flaggers_back_are_taken_down_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from daemon.model import errors
 from daemon.model.canary import Canary
 from daemon.model.keeping import KeptEvidence
 from daemon.model.rollback import Rollback
-from daemon.sandbox.kubernetes_api import KubernetesApi
+from daemon.sandbox.kubernetes_api import Fault, KubernetesApi
 from tests import builders
 from tests.builders import Json
 from tests.cluster import CRDS, Cluster
@@ -333,17 +334,66 @@ class TestWhatIsMissing:
     )
     async def test_it_cannot_be_written(self, lab: Lab, code: int, error: type[Exception]) -> None:
         assert lab.api is not None
-        lab.api.faults.fail(code, resource="configmaps")
+        lab.api.faults.fail(code, resource="configmaps", times=None)
+        began = asyncio.get_running_loop().time()
         with pytest.raises(error):
-            await lab.keep()
+            await lab.keep(within=0.5)
+        assert asyncio.get_running_loop().time() - began < 2
+        lab.api.faults.clear()
         await lab.keep()
+
+    @pytest.mark.parametrize("code", [429, 500, 503])
+    async def test_it_can_be_written_a_moment_later(self, lab: Lab, code: int) -> None:
+        assert lab.api is not None
+        await lab.add_pod("podinfo-7c9bd-x2k4q")
+        lab.api.faults.fail(code, resource="configmaps", times=2)
+        assert (await lab.keep()).pods == 1
+        assert len(lab.api.requests.matching(resource="pods", verb="list")) == 1
+
+    @pytest.mark.parametrize("action", ["status", "hang", "reset"])
+    async def test_what_could_not_be_written_is_written_when_the_pods_are_gone(self, lab: Lab, action: str) -> None:
+        assert lab.api is not None
+        await lab.add_pod("podinfo-7c9bd-x2k4q", status=crashing())
+        lab.write_log("podinfo-7c9bd-x2k4q", "no database\n")
+        canary, record = await lab.canary(), await lab.record()
+        room = KubernetesEvidence(lab.client, bounds=Bounds(), redact=(), clock=SystemClock())
+        assert not room.holds(record)
+        lab.api.faults.add(Fault(action, resource="configmaps", verb="create", times=None))  # type: ignore[arg-type]
+        for _ in range(2):
+            with pytest.raises(errors.Unreachable):
+                await room.keep(canary, record, within=0.5)
+            assert room.holds(record)
+        lab.api.faults.clear()
+        await lab.scene.delete(PODS, "podinfo-7c9bd-x2k4q")
+        kept = await room.keep(canary, record, within=5)
+        assert (kept.pods, kept.config_map) == (1, f"{NAME}-evidence")
+        assert (await lab.kept())["podinfo-7c9bd-x2k4q.app.log"] == "no database\n"
+        assert not room.holds(record)
+
+    async def test_what_is_refused_for_good_is_held_no_longer(self, lab: Lab) -> None:
+        assert lab.api is not None
+        room = KubernetesEvidence(lab.client, bounds=Bounds(), redact=(), clock=SystemClock())
+        lab.api.faults.fail(403, resource="configmaps")
+        with pytest.raises(errors.Refused):
+            await room.keep(await lab.canary(), await lab.record(), within=5)
+        assert not room.holds(await lab.record())
+
+    async def test_of_many_that_could_not_be_written_the_newest_are_held(self, lab: Lab) -> None:
+        assert lab.api is not None
+        room = KubernetesEvidence(lab.client, bounds=Bounds(), redact=(), clock=SystemClock())
+        lab.api.faults.fail(500, resource="configmaps", verb="create", times=None)
+        canary, record = await lab.canary(), await lab.record()
+        records = [dataclasses.replace(record, uid=str(number)) for number in range(20)]
+        for one in records:
+            with pytest.raises(errors.Unreachable):
+                await room.keep(canary, one, within=0.1)
+        assert [room.holds(one) for one in records] == [False] * 4 + [True] * 16
 
     async def test_it_was_written_but_nobody_said_so(self, lab: Lab) -> None:
         assert lab.api is not None
         await lab.add_pod("podinfo-7c9bd-x2k4q")
         lab.api.faults.lose_response(resource="configmaps", verb="create")
-        with pytest.raises(errors.Unreachable):
-            await lab.keep()
+        assert (await lab.keep()).pods == 1
         assert (await lab.keep()).pods == 1
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from daemon.model.canary import CanaryRef
 from daemon.model.rollback import RollbackPhase
-from daemon.policy.naming import LONGEST, next_record_name, record_name
+from daemon.policy.naming import LONGEST, evidence_name, next_record_name, record_name
 from tests.unit import facts
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -35,6 +35,16 @@ def test_two_long_names_that_begin_alike_stay_two() -> None:
     first, second = (record_name(CanaryRef("shop", "c" * 250 + last), "7b8cb8dc5d") for last in "ab")
     assert first != second
     assert (len(first), len(second)) == (LONGEST, LONGEST)
+
+
+@given(object_names)
+def test_the_evidence_has_a_name_before_it_is_there(record: str) -> None:
+    made = evidence_name(record)
+    assert made == evidence_name(record)
+    assert len(made) <= LONGEST
+    assert NAME.fullmatch(made)
+    assert made.endswith("-evidence")
+    assert made == f"{record}-evidence" or len(record) > LONGEST - len("-evidence")
 
 
 def test_a_finished_record_is_never_reopened_and_a_standing_one_is_found_again() -> None:

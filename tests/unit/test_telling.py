@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from daemon.model.cleanup import Cleanup, CleanupState
 from daemon.model.keeping import KeptEvidence
-from daemon.model.notice import Manner, Message, Mood, Notice, Saying, Severity, Story
+from daemon.model.notice import Fact, Manner, Message, Mood, Notice, Saying, Severity, Story
 from daemon.model.rollback import (
     Condition,
     Milestone,
@@ -279,6 +279,33 @@ def test_our_own_dashboard_is_linked_where_the_alert_names_none() -> None:
 )  # fmt: skip
 def test_only_what_is_a_link_is_linked(url: str) -> None:
     assert not wording.is_link(url)
+
+
+def test_where_the_evidence_will_be_is_told_from_the_start() -> None:
+    """An incident is opened at the decision, and told nothing more."""
+    told = story(facts.record())
+    assert Fact("Evidence", "will be kept in ConfigMap podinfo-rev2-evidence") in told.facts
+    command = "kubectl get configmap podinfo-rev2-evidence -n shop -o jsonpath='{.data.summary\\.txt}'"
+    assert told.commands[-1] == command
+    kept = story(facts.record(evidence=KeptEvidence("podinfo-rev2-evidence", facts.after(65), 2, ("its events",))))
+    assert Fact("Evidence", "ConfigMap podinfo-rev2-evidence, 2 pods (missing: its events)") in kept.facts
+    assert kept.commands[-1] == command
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"evidence": KeptEvidence("", facts.after(65), 0, ("could not be kept",))},
+        {"phase": RollbackPhase.COMPLETED},
+        {"phase": RollbackPhase.FAILED},
+        {"phase": RollbackPhase.DRY_RUN, "dry_run": True},
+        {"dry_run": True},
+    ],
+)
+def test_evidence_that_is_not_there_and_will_not_come_is_not_promised(changes: dict[str, Any]) -> None:
+    told = story(dataclasses.replace(facts.record(), **changes))
+    assert not any("configmap" in command for command in told.commands)
+    assert not any("ConfigMap" in fact.value for fact in told.facts)
 
 
 def test_who_is_needed_gets_the_commands_that_do_it_by_hand() -> None:

@@ -1,7 +1,6 @@
 """The ConfigMap: what goes into it and how large it may be, and how it is read again."""
 
 import datetime
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -11,13 +10,13 @@ from daemon.adapters import times
 from daemon.adapters.kubernetes.resources import CONFIG_MAPS, ROLLBACKS
 from daemon.model.keeping import KeptEvidence
 from daemon.model.rollback import Rollback
+from daemon.policy import naming
 
 AT = "pullback.dev/evidence-at"
 PODS = "pullback.dev/evidence-pods"
 MISSING = "pullback.dev/evidence-missing"
 
 MISSING_MOST = 40
-_NAME_MOST = 253
 _ANNOTATION_MOST = 64 * 1024
 _TOTAL_MOST = 1_000_000  # of the 1 MiB that a ConfigMap takes
 _CUT = "... cut: what came before is not kept ...\n"
@@ -25,14 +24,9 @@ _ENDED = "\n... cut: the rest is not kept ...\n"
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
-def name_of(record: Rollback) -> str:
-    """``<record>-evidence``; a name too long for that is cut and told from others by a hash."""
-    return _fitting(record.name, "-evidence")
-
-
 def key_of(pod: str, container: str, *, previous: bool) -> str:
     """The key of a log."""
-    return _fitting(pod, f".{container}.previous.log" if previous else f".{container}.log")
+    return naming.fitting(pod, f".{container}.previous.log" if previous else f".{container}.log")
 
 
 def bounded(missing: Sequence[str]) -> tuple[str, ...]:
@@ -136,10 +130,3 @@ def read(there: Mapping[str, Any], now: datetime.datetime) -> KeptEvidence:
         pods=int(pods) if pods.isascii() and pods.isdigit() else 0,
         missing=bounded([str(one) for one in missing]) if isinstance(missing, list) else (),
     )
-
-
-def _fitting(name: str, suffix: str) -> str:
-    if len(name) + len(suffix) <= _NAME_MOST:
-        return name + suffix
-    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[: _NAME_MOST - len(suffix) - len(mark) - 1].rstrip('-.')}-{mark}{suffix}"

@@ -17,9 +17,19 @@ from daemon.model import errors
 from daemon.model.canary import Canary
 from daemon.model.keeping import KeptEvidence
 from daemon.model.rollback import Rollback
+from daemon.policy import naming
 
 _REDACTING = 0.5
 """Of the time for reading, again, for taking secrets out: what is not done by then is not kept."""
+
+_PAUSE = 0.2
+"""Seconds between the first two tries to write; each later pause is twice as long."""
+
+_WRITING_LEAST = 1.0
+"""Seconds that writing has, however short the time for reading."""
+
+_UNWRITTEN_MOST = 16
+"""Of what could not be written, so much stays in memory (each within ``Bounds.total_bytes``), the newest."""
 
 
 class KubernetesEvidence:
@@ -32,13 +42,39 @@ class KubernetesEvidence:
         self._bounds = bounds
         self._redactor = Redactor(redact)
         self._clock = clock
+        self._unwritten: dict[str, tuple[KeptEvidence, Mapping[str, str]]] = {}
 
     async def keep(self, canary: Canary, record: Rollback, *, within: float) -> KeptEvidence:
         """Reads for at most ``within`` seconds, then writes what was read; what was not is named in ``missing``.
 
-        The first evidence of a record stays: later calls return it. Raises the family of NeighbourError when the
-        ConfigMap cannot be written, Refused also when its name is taken by what is not this record's evidence.
+        Writing is tried for ``within`` seconds more. What could not be written stays in memory: the next call for this
+        record writes that, for the pods may be gone by then. The first evidence of a record stays: later calls return
+        it. Raises the family of NeighbourError when the ConfigMap cannot be written, Refused also when its name is
+        taken by what is not this record's evidence.
         """
+        gathered = self._unwritten.get(record.uid)
+        if gathered is None:
+            gathered = self._unwritten[record.uid] = await self._gather(canary, record, within)
+            while len(self._unwritten) > _UNWRITTEN_MOST:
+                del self._unwritten[next(iter(self._unwritten))]
+        try:
+            kept = await self._write(record, *gathered, until=self._until(within))
+        except errors.Refused:
+            self._unwritten.pop(record.uid, None)
+            raise
+        self._unwritten.pop(record.uid, None)
+        return kept
+
+    @staticmethod
+    def _until(within: float) -> float:
+        return asyncio.get_running_loop().time() + max(within, _WRITING_LEAST)
+
+    def holds(self, record: Rollback) -> bool:
+        return record.uid in self._unwritten
+
+    async def _gather(
+        self, canary: Canary, record: Rollback, within: float
+    ) -> tuple[KeptEvidence, Mapping[str, str]]:  # fmt: skip
         gathered = await Gathering(self._client, self._bounds, canary).gather(within)
         until = asyncio.get_running_loop().time() + _REDACTING * within
         missing = gathered.missing
@@ -53,8 +89,7 @@ class KubernetesEvidence:
         }
         texts = {key: plain(text) for key, text in texts.items()}
         data = packing.packed(texts, logs, log_bytes=self._bounds.log_bytes, total=self._bounds.total_bytes)
-        kept = KeptEvidence(packing.name_of(record), at, len(gathered.pods), named)
-        return await self._write(record, kept, data)
+        return KeptEvidence(naming.evidence_name(record.name), at, len(gathered.pods), named), data
 
     async def _logs(self, logs: Sequence[Log], missing: list[str], until: float) -> dict[str, tuple[str, bool]]:
         found: dict[str, tuple[str, bool]] = {}
@@ -73,7 +108,32 @@ class KubernetesEvidence:
             found[key] = (cleaned, log.cut)
         return found
 
-    async def _write(self, record: Rollback, kept: KeptEvidence, data: Mapping[str, str]) -> KeptEvidence:
+    async def _write(
+        self, record: Rollback, kept: KeptEvidence, data: Mapping[str, str], *, until: float
+    ) -> KeptEvidence:
+        time, pause = asyncio.get_running_loop().time, _PAUSE
+        while True:
+            try:
+                return await self._write_once(record, kept, data, until=until)
+            except (errors.Refused, errors.Missing):
+                raise
+            except errors.NeighbourError as error:
+                rest = max(pause, error.retry_after if isinstance(error, errors.Throttled) else 0.0)
+                if time() + rest >= until:
+                    raise
+            await asyncio.sleep(rest)
+            pause *= 2
+
+    async def _write_once(
+        self, record: Rollback, kept: KeptEvidence, data: Mapping[str, str], *, until: float
+    ) -> KeptEvidence:
+        try:
+            async with asyncio.timeout_at(until):
+                return await self._put(record, kept, data)
+        except TimeoutError as error:
+            raise errors.Unreachable(f"{CONFIG_MAPS.kind} {kept.config_map}: not written in time") from error
+
+    async def _put(self, record: Rollback, kept: KeptEvidence, data: Mapping[str, str]) -> KeptEvidence:
         document = packing.document(record, kept, data)
         try:
             await self._client.create(CONFIG_MAPS, record.namespace, document)
