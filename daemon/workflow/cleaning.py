@@ -43,8 +43,8 @@ class Cleaning:
         self._clock = clock
         self._choices = choices
         self._raised: dict[CanaryRef, datetime.datetime] = {}
-        self._accounted: dict[CanaryRef, frozenset[str]] = {}
-        """Canaries whose autoscalers were looked at, and the records that there were then."""
+        self._looked: set[CanaryRef] = set()
+        """Canaries of whose autoscalers none was paused when we looked, and none has been since."""
 
     def concerns(self, ref: CanaryRef) -> bool:
         records = self._world.records(ref)
@@ -58,17 +58,17 @@ class Cleaning:
         return min((seconds for seconds in waits if seconds is not None), default=None)
 
     def _left_alone(self, ref: CanaryRef, records: Sequence[Rollback]) -> bool:
-        """Whether a canary without controller may have autoscalers that no record accounts for: we have not looked
-        since this process began, or since one of its records was deleted."""
+        """Whether a canary without controller may have paused autoscalers that no record accounts for."""
         canary = self._world.canary(ref)
         if canary is None or canary.controller is not Controller.NONE or any(map(cleaning.owes_scalers, records)):
             return False
-        seen = self._accounted.get(ref)
-        return seen is None or not seen <= {record.name for record in records}
+        return ref not in self._looked
 
     async def _give_back(self, ref: CanaryRef, leadership: Leadership) -> None:
         """What was lent for records that are not there any more."""
         canary, records = self._world.canary(ref), self._world.records(ref)
+        if any(map(cleaning.owes_scalers, records)):
+            self._looked.discard(ref)
         step = cleaning.orphaned(canary, records)
         if step is not None:
             leadership.check()
@@ -78,7 +78,7 @@ class Cleaning:
             for scaler in await self._workloads.paused(workload):
                 leadership.check()
                 await self._workloads.restore(ref.namespace, scaler)
-            self._accounted[ref] = frozenset(record.name for record in records)
+            self._looked.add(ref)
 
     def _records(self, ref: CanaryRef) -> list[Rollback]:
         records = self._world.records(ref)
@@ -176,6 +176,7 @@ class Cleaning:
         ))  # fmt: skip
 
     async def _pause(self, record: Rollback, scalers: tuple[PausedScaler, ...], leadership: Leadership) -> None:
+        self._looked.discard(record.canary)
         cleanup = _of(record)
         held = {(one.kind, one.name) for one in cleanup.scalers if one.restored_at is None}
         new = tuple(one for one in scalers if (one.kind, one.name) not in held)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import json
+import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +14,30 @@ from typing import Any
 import aiohttp
 import pytest
 
+from daemon.adapters.clock import SystemClock
+from daemon.adapters.flagger import FlaggerCanaries, read_canary
 from daemon.adapters.kubernetes.client import KubernetesClient
+from daemon.adapters.ledger import KubernetesLedger
 from daemon.adapters.scaling import LENT, PAUSED, PAUSED_REPLICAS, KubernetesWorkloads
 from daemon.adapters.workloads import read_workload
+from daemon.bootstrap.seeing import Surroundings, open_eyes
 from daemon.model import errors
-from daemon.model.canary import Workload
-from daemon.model.cleanup import PausedScaler
+from daemon.model.canary import CanaryRef, Controller, Workload
+from daemon.model.cleanup import Cleanup, CleanupState, PausedScaler
+from daemon.model.rollback import RollbackPhase
+from daemon.policy.cleaning import Choices
 from daemon.sandbox.kubernetes_api import KubernetesApi
+from daemon.settings import Settings
+from daemon.workflow.cleaning import Cleaning
+from daemon.workflow.leading import Leadership
+from daemon.workflow.recording import Recorder
+from daemon.workflow.world import World
 from tests import builders
 from tests.builders import Json
 from tests.cluster import ROOT, Cluster
-from tests.scene import DEPLOYMENTS, Scene
+from tests.running import configuration
+from tests.scene import CANARIES, DEPLOYMENTS, Scene
+from tests.unit import facts
 
 AUTOSCALERS = "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers"
 SCALED_OBJECTS = "/apis/keda.sh/v1alpha1/namespaces/{}/scaledobjects"
@@ -221,3 +237,47 @@ async def test_where_keda_is_not_installed_the_autoscalers_are_found_all_the_sam
         asked = api.requests.matching(path=SCALED_OBJECTS.format("shop"))
         assert asked
         assert {call.status for call in asked} == {404}
+
+
+async def test_autoscalers_whose_record_was_deleted_go_on_as_before(
+    lab: Lab, cluster: Cluster, tmp_path: Path
+) -> None:
+    """Of a canary without controller. Also after a restart: nothing of this is remembered in the process."""
+    await lab.scene.create(CANARIES, builders.canary(lab.scene.namespace))
+    await lab.add_autoscaler(behavior=BEHAVIORS["of its own"])
+    await lab.add_scaled_object()
+    scalers = await lab.workloads.scalers(await lab.workload())
+    before = [await lab.look(scaler) for scaler in scalers]
+    async with await KubernetesClient.connect(kubeconfig=cluster.kubeconfig, context=None, timeout=5) as client:
+        duty, world = await cleaning_alone(lab, client, configuration(cluster.kubeconfig, tmp_path))
+        ref = CanaryRef(lab.scene.namespace, "podinfo")
+        leadership = Leadership(asyncio.get_running_loop().time, math.inf)
+        for restarted in (True, False):
+            for scaler in scalers:
+                await lab.pause(scaler)
+            record = facts.record(
+                RollbackPhase.COMPLETED, namespace=ref.namespace, canary=ref,
+                cleanup=Cleanup(CleanupState.DONE, "", facts.after(70), scalers=scalers),
+            )  # fmt: skip
+            if not restarted:
+                world.put_record(record)
+                await duty.work(ref, leadership)
+                assert await lab.workloads.paused(await lab.workload()) == scalers, "a record accounts for them"
+                world.drop_record(ref.namespace, record.name)
+            assert duty.concerns(ref)
+            await duty.work(ref, leadership)
+            assert [await lab.look(scaler) for scaler in scalers] == before
+            assert not duty.concerns(ref)
+
+
+async def cleaning_alone(lab: Lab, client: KubernetesClient, settings: Settings) -> tuple[Cleaning, World]:
+    sight = open_eyes(settings, client, Surroundings())
+    world = sight.world
+    world.put_workload(await lab.workload())
+    canary = read_canary(await lab.scene.get(CANARIES, "podinfo"))
+    world.put_canary(dataclasses.replace(canary, controller=Controller.NONE, revision="rev2"))
+    duty = Cleaning(
+        world=world, gatherer=sight.gatherer, recorder=Recorder(world=world, ledger=KubernetesLedger(client)),
+        canaries=FlaggerCanaries(client), workloads=lab.workloads, clock=SystemClock(), choices=Choices(),
+    )  # fmt: skip
+    return duty, world
