@@ -174,14 +174,18 @@ async def test_entries_that_are_no_alerts_do_not_take_their_neighbours_with_them
 async def test_a_silent_watchdog_is_a_warning_and_its_arrival_ends_it(
     cluster: Cluster, scene: Scene, tmp_path: Path
 ) -> None:
-    async with running(cluster, tmp_path, policy={"watchdog_late": 0.3}) as daemon:
-        await asyncio.sleep(0.4)
-        status, text = await daemon.get("/readyz")
-        assert status == 200
-        assert "warning: Watchdog alert has never come" in text
+    async with running(cluster, tmp_path, policy={"watchdog_late": 2}) as daemon:
+
+        async def warned() -> bool:
+            status, text = await daemon.get("/readyz")
+            assert status == 200
+            return "warning: Watchdog alert has never come" in text
+
+        await eventually(warned)
+        before = asyncio.get_running_loop().time()
         beat = builders.alert(scene.namespace, alertname="Watchdog", severity="none")
         await daemon.alert(builders.webhook(beat))
         assert "Watchdog" not in (await daemon.get("/readyz"))[1]
         _, metrics = await daemon.get("/metrics")
         age = next(line for line in metrics.splitlines() if line.startswith("pullback_watchdog_age_seconds "))
-        assert float(age.split()[1]) < 0.3
+        assert float(age.split()[1]) <= asyncio.get_running_loop().time() - before

@@ -38,9 +38,11 @@ def behind(cluster: Cluster, proxy: Proxy, folder: Path) -> Cluster:
 
 
 @contextlib.asynccontextmanager
-async def pair(cluster: Cluster, folder: Path, told: People) -> AsyncIterator[tuple[Daemon, Daemon, Proxy]]:
+async def pair(
+    cluster: Cluster, folder: Path, told: People, **more: Any
+) -> AsyncIterator[tuple[Daemon, Daemon, Proxy]]:  # fmt: skip
     """Two replicas and the proxy that the leading one has before its API."""
-    settings: Any = {**QUICK, "notices": told.notices, "kubernetes": {"timeout": 0.4}}
+    settings: Any = {**QUICK, "notices": told.notices, "kubernetes": {"timeout": 0.4}, **more}
     async with Proxy(cluster.url) as proxy:
         first = behind(cluster, proxy, folder / "first")
         async with running(first, folder / "first", **settings) as leader:
@@ -93,13 +95,14 @@ async def test_while_the_leader_is_cut_off_a_rollback_reaches_zero_and_the_other
     cluster: Cluster, scene: Scene, tmp_path: Path
 ) -> None:
     await scene.add_canary(weight=25)
-    async with people(tmp_path) as told, pair(cluster, tmp_path, told) as (leader, follower, proxy):
+    slowly = {"duration": 5, "renew_deadline": 4}
+    async with people(tmp_path) as told, pair(cluster, tmp_path, told, lease=slowly) as (leader, follower, proxy):
         proxy.become(Mode.BLACK_HOLE)
         began = asyncio.get_running_loop().time()
         status, _ = await follower.alert(builders.webhook(builders.alert(scene.namespace)))
         assert status == 200
         assert await scene.weights() == [100, 0]
-        assert asyncio.get_running_loop().time() - began < 1
+        assert asyncio.get_running_loop().time() - began < 3, "nobody waited for the lease to change hands"
         # The one that is cut off cannot make anything durable, and says so.
         status, _ = await leader.alert(builders.webhook(builders.alert(scene.namespace)))
         assert status == 503
@@ -120,12 +123,13 @@ async def test_while_the_leader_is_cut_off_a_rollback_reaches_zero_and_the_other
 async def test_a_leader_that_stops_in_order_is_followed_at_once(
     cluster: Cluster, scene: Scene, tmp_path: Path
 ) -> None:
-    async with running(cluster, tmp_path) as follower_to_be:
+    lease: Any = {"duration": 10, "renew_deadline": 8}
+    async with running(cluster, tmp_path, lease=lease) as follower_to_be:
         await eventually(lambda: leads(follower_to_be))
     began = asyncio.get_running_loop().time()
-    async with running(cluster, tmp_path) as next_one:
-        await eventually(lambda: leads(next_one), within=1.4)  # less than the lease's 1.5 s
-    assert asyncio.get_running_loop().time() - began < 3
+    async with running(cluster, tmp_path, lease=lease) as next_one:
+        await eventually(lambda: leads(next_one))
+        assert asyncio.get_running_loop().time() - began < 8, "less than the lease would have lasted"
     lease = await scene.get("/apis/coordination.k8s.io/v1/namespaces/default/leases", "pullback")
     assert lease["spec"]["leaseTransitions"] >= 1
     assert not lease["spec"].get("holderIdentity")
