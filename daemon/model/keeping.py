@@ -2,6 +2,10 @@
 
 import dataclasses
 import datetime
+import hashlib
+
+LONGEST = 253
+"""Of an object name (RFC 1123 subdomain), and of a key in a ConfigMap."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -16,3 +20,16 @@ class KeptEvidence:
     at: datetime.datetime
     pods: int
     missing: tuple[str, ...]
+
+
+def evidence_name(record: str) -> str:
+    """``<record>-evidence``, of the ConfigMap: known before there is one, so that it can be told from the start."""
+    return fitting(record, "-evidence")
+
+
+def fitting(name: str, suffix: str) -> str:
+    """Both together; a name too long for that is cut and told from others by a hash."""
+    if len(name) + len(suffix) <= LONGEST:
+        return name + suffix
+    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: LONGEST - len(suffix) - len(mark) - 1].rstrip('-.')}-{mark}{suffix}"

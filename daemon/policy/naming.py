@@ -20,19 +20,6 @@ def record_name(canary: CanaryRef, revision: str, ordinal: int = 1) -> str:
     return f"{canary.name[: LONGEST - len(suffix) - 9]}-{digest}{suffix}"
 
 
-def evidence_name(record: str) -> str:
-    """``<record>-evidence``, of the ConfigMap: known before there is one, so that it can be told from the start."""
-    return fitting(record, "-evidence")
-
-
-def fitting(name: str, suffix: str) -> str:
-    """Both together; a name too long for that is cut and told from others by a hash."""
-    if len(name) + len(suffix) <= LONGEST:
-        return name + suffix
-    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[: LONGEST - len(suffix) - len(mark) - 1].rstrip('-.')}-{mark}{suffix}"
-
-
 def next_record_name(canary: Canary, records: Iterable[Rollback]) -> str:
     """The first name that no finished record holds.
 

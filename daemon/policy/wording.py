@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 
 from daemon.model.canary import Canary
 from daemon.model.decision import HANDS_OFF, Reason
+from daemon.model.keeping import evidence_name
 from daemon.model.notice import Fact, Link, Mood, Severity, Story
 from daemon.model.rollback import Milestone, Rollback, RollbackPhase
-from daemon.policy import naming, telling
+from daemon.policy import telling
 
 _VALUES = ("value", "current_value", "current")
 _THRESHOLDS = ("threshold", "limit")
@@ -134,7 +135,7 @@ def _evidence_in(record: Rollback) -> str:
     there is none, and none can be promised."""
     if record.evidence is not None:
         return record.evidence.config_map
-    return "" if record.finished or record.dry_run else naming.evidence_name(record.name)
+    return "" if record.finished or record.dry_run else evidence_name(record.name)
 
 
 def _first(words: Mapping[str, str], names: tuple[str, ...]) -> str:

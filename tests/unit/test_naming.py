@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.model.canary import CanaryRef
+from daemon.model.keeping import evidence_name
 from daemon.model.rollback import RollbackPhase
-from daemon.policy.naming import LONGEST, evidence_name, next_record_name, record_name
+from daemon.policy.naming import LONGEST, next_record_name, record_name
 from tests.unit import facts
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")

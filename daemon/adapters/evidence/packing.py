@@ -8,9 +8,8 @@ from typing import Any
 
 from daemon.adapters import times
 from daemon.adapters.kubernetes.resources import CONFIG_MAPS, ROLLBACKS
-from daemon.model.keeping import KeptEvidence
+from daemon.model.keeping import KeptEvidence, fitting
 from daemon.model.rollback import Rollback
-from daemon.policy import naming
 
 AT = "pullback.dev/evidence-at"
 PODS = "pullback.dev/evidence-pods"
@@ -26,7 +25,7 @@ _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 def key_of(pod: str, container: str, *, previous: bool) -> str:
     """The key of a log."""
-    return naming.fitting(pod, f".{container}.previous.log" if previous else f".{container}.log")
+    return fitting(pod, f".{container}.previous.log" if previous else f".{container}.log")
 
 
 def bounded(missing: Sequence[str]) -> tuple[str, ...]:

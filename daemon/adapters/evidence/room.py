@@ -15,9 +15,8 @@ from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import CONFIG_MAPS
 from daemon.model import errors
 from daemon.model.canary import Canary
-from daemon.model.keeping import KeptEvidence
+from daemon.model.keeping import KeptEvidence, evidence_name
 from daemon.model.rollback import Rollback
-from daemon.policy import naming
 
 _REDACTING = 0.5
 """Of the time for reading, again, for taking secrets out: what is not done by then is not kept."""
@@ -89,7 +88,7 @@ class KubernetesEvidence:
         }
         texts = {key: plain(text) for key, text in texts.items()}
         data = packing.packed(texts, logs, log_bytes=self._bounds.log_bytes, total=self._bounds.total_bytes)
-        return KeptEvidence(naming.evidence_name(record.name), at, len(gathered.pods), named), data
+        return KeptEvidence(evidence_name(record.name), at, len(gathered.pods), named), data
 
     async def _logs(self, logs: Sequence[Log], missing: list[str], until: float) -> dict[str, tuple[str, bool]]:
         found: dict[str, tuple[str, bool]] = {}
