@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-quick test-slow test-apiserver lint types bench image clean
+.PHONY: help demo test test-quick test-slow test-apiserver lint types bench image lock clean
 
 help:                   ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 18
@@ -44,6 +44,11 @@ bench: $(VENV)/installed ## ratios against a yardstick of the same run
 
 image:                  ## the container image (needs an engine)
 	docker build -t pullback:dev .
+
+lock: $(VENV)/installed  ## requirements.lock, which the image installs, from pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-header --universal \
+		--python-version 3.11 --output-file requirements.lock
 
 clean:                  ## what these commands have made
 	rm -rf $(VENV) .cache .coverage coverage.xml .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench-results
