@@ -12,8 +12,8 @@ from daemon.model.history import Filter
 from daemon.model.notice import Notice
 from daemon.model.rollback import Rollback
 from daemon.model.signal import HookType
+from daemon.model.stages import Profile
 from daemon.policy import announcing, telling
-from daemon.policy.opening import Answer
 from daemon.workflow.gate_sight import GateSight
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.gating import Gates
@@ -22,6 +22,22 @@ from daemon.workflow.world import World
 
 SHOWN_GATES = (HookType.CONFIRM_ROLLOUT, HookType.PRE_ROLLOUT, HookType.ROLLOUT, HookType.CONFIRM_TRAFFIC_INCREASE,
                HookType.CONFIRM_PROMOTION, HookType.ROLLBACK)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Release:
+    """What a person's act on a canary is judged by.
+
+    ``profile`` is None when the canary names one that is not configured, ``weight`` when nobody knows it, ``rollback``
+    (a record's name) when none is in force. ``succeeded``: another version than this revision lies in the workload.
+    """
+
+    canary: Canary
+    profile: Profile | None
+    record: CanaryRevision | None
+    weight: float | None
+    rollback: str | None
+    succeeded: bool
 
 
 class Showing:
@@ -64,8 +80,14 @@ class Showing:
             "rollback": standing.intent.record_name if standing and standing.intent else None,
             "profile": canary.profile or "default",
             "stage": self._sight.stage(canary),
-            "gates": {kind.value: _gate(self._gates.would_answer(kind, canary)) for kind in SHOWN_GATES},
+            "gates": {kind.value: self._gate(kind, canary) for kind in SHOWN_GATES},
             "paused": canary.paused,
+            "pause": {"by": canary.paused_by or None, "reason": canary.paused_reason or None}
+            if canary.paused else None,
+            "alerts": [
+                {"alertname": pause.alertname, "since": _text(pause.starts_at)}
+                for pause in canary.alert_pauses if pause.revision == canary.revision
+            ],
             "pausedBy": [pause.alertname for pause in canary.alert_pauses if pause.revision == canary.revision],
             "approval": _approval(canary),
             "advance": None if canary.advance is None else {
@@ -82,6 +104,36 @@ class Showing:
             return None
         records = sorted(self._world.revisions(ref), key=lambda one: (one.began or one.created_at), reverse=True)
         return self.canary(canary) | {"revisions": [revision(record) for record in records]}
+
+    def release(self, ref: CanaryRef) -> Release | None:
+        """None when there is no such canary."""
+        canary = self._world.canary(ref)
+        if canary is None:
+            return None
+        record, workload = self._sight.record(canary), self._world.workload(canary)
+        lies_there = workload.template if workload is not None else ""
+        return Release(
+            canary=canary,
+            profile=self._sight.profile(canary),
+            record=record,
+            weight=self._gatherer.weight(canary),
+            rollback=self._sight.standing_rollback(canary),
+            succeeded=bool(lies_there) and record is not None and lies_there != record.template,
+        )
+
+    def _gate(self, kind: HookType, canary: Canary) -> dict[str, Any]:
+        """What it would be answered now, and what it was answered last, by whichever replica."""
+        answer = self._gates.would_answer(kind, canary)
+        record = self._sight.record(canary, kind)
+        last = record.gate(kind.value) if record is not None else None
+        return {
+            "open": answer.opened,
+            "reason": answer.decision.reason.value,
+            "detail": answer.decision.detail,
+            "answered": None if last is None else {
+                "open": last.opened, "reason": last.reason, "detail": last.detail, "at": _text(last.at),
+            },
+        }  # fmt: skip
 
     def weight(self, canary: Canary) -> float:
         """Percent, as the routes say (Flagger's status is not always true)."""
@@ -184,10 +236,6 @@ def revision(record: CanaryRevision) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _gate(answer: Answer) -> dict[str, Any]:
-    return {"open": answer.opened, "reason": answer.decision.reason.value, "detail": answer.decision.detail}
-
-
 def _approval(canary: Canary) -> dict[str, Any] | None:
     approval = canary.approval
     if approval is None:
@@ -197,6 +245,7 @@ def _approval(canary: Canary) -> dict[str, Any] | None:
         "by": list(approval.by),
         "until": _text(approval.until),
         "used": _text(approval.used),
+        "reason": approval.reason or None,
     }
 
 
