@@ -42,7 +42,7 @@ async def _rollback(settings: Settings, ref: CanaryRef, *, reason: str, dry_run:
             now = clock.now()
             asked = NewRollback(
                 namespace=ref.namespace, name=name, canary=ref, revision=canary.revision, trigger=Trigger.OPERATOR,
-                reason=reason, requested_by=await _who(client), signal=None, dry_run=dry_run,
+                reason=reason, requested_by=await who(client), signal=None, dry_run=dry_run,
                 started_at=now, decided_at=now,
             )  # fmt: skip
             record = await ledger.KubernetesLedger(client).open(asked)
@@ -55,12 +55,13 @@ async def _rollback(settings: Settings, ref: CanaryRef, *, reason: str, dry_run:
     return 0
 
 
-async def _who(client: KubernetesClient) -> str:
+async def who(client: KubernetesClient) -> str:
+    """For acts that only lower: an API server that cannot say who asks is no reason not to."""
     try:
-        who = await client.whoami()
+        name = await client.whoami()
     except errors.NeighbourError:
-        who = ""  # an API server that cannot say is no reason not to roll back
-    return who or f"{getpass.getuser()} (of the machine, not verified)"
+        name = ""
+    return name or f"{getpass.getuser()} (of the machine, not verified)"
 
 
 async def _until_zero(client: KubernetesClient, record: Rollback, seconds: float) -> Rollback:

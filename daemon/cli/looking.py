@@ -1,4 +1,4 @@
-"""Commands that look and change nothing: status, explain, plan. They judge with the daemon's own rooms."""
+"""Commands that look and change nothing: history, explain, plan. They judge with the daemon's own rooms."""
 
 import asyncio
 import contextlib
@@ -50,48 +50,6 @@ async def look(settings: Settings, client: KubernetesClient) -> bootstrap.Sight:
                     receive(Event.PRESENT, item)
                 break
     return sight
-
-
-def status(settings: Settings, output: str) -> int:
-    """What is going on: canaries with their weights, and rollbacks."""
-
-    async def run() -> dict[str, Any]:
-        async with connected(settings) as client:
-            sight = await look(settings, client)
-        for record in sight.world.all_records():
-            if not record.finished:
-                sight.gatherer.gather(record.canary, sight.standings.of(record.canary))
-        showing = shown(sight, settings)
-        return {"canaries": showing.canaries(), "rollbacks": showing.rollbacks(Filter())}
-
-    document = asyncio.run(run())
-    for canary in document["canaries"]:
-        gate = canary["gates"]["confirm-traffic-increase"]
-        canary["gate"] = "open" if gate["open"] else gate["reason"]
-    canaries = printing.table(
-        document["canaries"],
-        {"NAMESPACE": "namespace", "CANARY": "name", "PHASE": "phase", "REVISION": "revision", "WEIGHT%": "weight",
-         "TRAFFIC-INCREASE": "gate", "ROLLBACK": "rollback"},
-        empty="no canaries",
-    )  # fmt: skip
-    rollbacks = printing.table(
-        document["rollbacks"],
-        {"NAMESPACE": "namespace", "ROLLBACK": "name", "REASON": "reason", "PHASE": "phase",
-         "TO-ZERO": "secondsToZero", "TO-PROOF": "secondsToProof", "HOLDS": "holds", "MESSAGE": "message"},
-        empty="no rollbacks",
-    )  # fmt: skip
-    untold = [
-        notice | {"rollback": f"{one['namespace']}/{one['name']}", "what": ", ".join(notice["due"] + notice["refused"])}
-        for one in document["rollbacks"] for notice in one["notices"] if notice["due"] or notice["refused"]
-    ]  # fmt: skip
-    notices = printing.table(
-        untold,
-        {"ROLLBACK": "rollback", "CHANNEL": "channel", "UNDELIVERED": "what", "TRIES": "attempts",
-         "REFUSED": "refusedAt", "PROBLEM": "problem"},
-        empty="every notice is delivered",
-    )  # fmt: skip
-    printing.show(document, output, table=f"{canaries}\n\n{rollbacks}\n\n{notices}")
-    return 0
 
 
 def history(settings: Settings, wanted: Filter, output: str) -> int:

@@ -2,27 +2,24 @@
 
 import argparse
 import asyncio
-import datetime
 import os
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import TypeAlias
 
 from daemon import bootstrap, settings
-from daemon.cli import asking, looking
+from daemon.cli import acting, approving, arguments, asking, looking, recounting, surveying
 from daemon.model import errors
-from daemon.model.canary import CanaryRef
 from daemon.model.history import Filter
 from daemon.model.rollback import RollbackPhase, Trigger
 
 DONE, FAILED, USAGE = 0, 1, 2
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Runs one command."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(words)
     if not hasattr(options, "run"):
         parser.print_help(sys.stderr)
         return USAGE
@@ -51,7 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _serve(commands)
     _demo(commands)
-    _status(commands)
+    surveying.status_arguments(commands)
+    recounting.timeline_arguments(commands)
+    acting.pause_arguments(commands)
+    acting.resume_arguments(commands)
+    acting.promote_arguments(commands)
+    approving.approve_arguments(commands)
     _rollback(commands)
     _history(commands)
     _explain(commands)
@@ -60,43 +62,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # the type has no public name
-
-
-def _configured(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config", type=pathlib.Path, metavar="FILE", default=os.environ.get("PULLBACK_CONFIG") or None,
-        help="configuration (YAML); default: $PULLBACK_CONFIG, else the built-in defaults",
-    )  # fmt: skip
-
-
-def _reaching(parser: argparse.ArgumentParser) -> None:
-    _configured(parser)
-    parser.add_argument("--kubeconfig", type=pathlib.Path, metavar="FILE", help="default: as kubectl finds it")
-    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
-    parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table", help="default: table")
-
-
-def _loaded(options: argparse.Namespace) -> settings.Settings:
-    loaded = settings.load(options.config)
-    overrides = {name: getattr(options, name, None) for name in ("kubeconfig", "context")}
-    given = {name: value for name, value in overrides.items() if value is not None}
-    if not given:
-        return loaded
-    return loaded.model_copy(update={"kubernetes": loaded.kubernetes.model_copy(update=given)})
-
-
-def _serve(commands: Commands) -> None:
+def _serve(commands: arguments.Commands) -> None:
     parser = commands.add_parser("serve", help="run the daemon")
-    _configured(parser)
+    arguments.configured(parser)
 
     def run(options: argparse.Namespace) -> int:
-        return asyncio.run(bootstrap.run(_loaded(options)))
+        return asyncio.run(bootstrap.run(arguments.loaded(options)))
 
     parser.set_defaults(run=run)
 
 
-def _demo(commands: Commands) -> None:
+def _demo(commands: arguments.Commands) -> None:
     parser = commands.add_parser("demo", help="the whole chain on this machine: Envoy, Prometheus, Alertmanager")
     parser.add_argument("--keep", action="store_true", help="leave everything running at the end, print the URLs")
     parser.add_argument(
@@ -121,21 +97,9 @@ def _demo(commands: Commands) -> None:
     parser.set_defaults(run=run)
 
 
-def _status(commands: Commands) -> None:
-    parser = commands.add_parser("status", help="canaries with their weights, and rollbacks")
-    _reaching(parser)
-    parser.set_defaults(run=lambda options: looking.status(_loaded(options), options.output))
-
-
-def _named(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="name of the canary")
-    parser.add_argument("-n", "--namespace", default="default", help="default: default")
-    _reaching(parser)
-
-
-def _rollback(commands: Commands) -> None:
+def _rollback(commands: arguments.Commands) -> None:
     parser = commands.add_parser("rollback", help="take a canary's traffic to 0%%, now")
-    _named(parser)
+    arguments.named(parser)
     parser.add_argument("--reason", required=True, help="why; it goes into the record")
     parser.add_argument("--dry-run", action="store_true", help="only write down what would be done")
     parser.add_argument(
@@ -143,8 +107,8 @@ def _rollback(commands: Commands) -> None:
     )
     parser.set_defaults(
         run=lambda options: asking.rollback(
-            _loaded(options),
-            CanaryRef(options.namespace, options.name),
+            arguments.loaded(options),
+            arguments.canary(options),
             reason=options.reason,
             dry_run=options.dry_run,
             wait=options.wait,
@@ -153,15 +117,15 @@ def _rollback(commands: Commands) -> None:
     )
 
 
-def _history(commands: Commands) -> None:
+def _history(commands: arguments.Commands) -> None:
     parser = commands.add_parser("history", help="past rollbacks, newest first")
     parser.add_argument("name", metavar="NAME", nargs="?", help="name of the canary; default: all")
     parser.add_argument("-n", "--namespace", help="default: all")
-    parser.add_argument("--since", type=_ago, metavar="AGO", help="received so long ago at most: 90m, 12h, 7d")
+    parser.add_argument("--since", type=arguments.ago, metavar="AGO", help="received so long ago at most: 90m, 12h, 7d")
     parser.add_argument("--phase", choices=[one.value for one in RollbackPhase])
     parser.add_argument("--trigger", choices=[one.value for one in Trigger])
-    parser.add_argument("--limit", type=_count, default=50, metavar="NUMBER", help="default: 50")
-    _reaching(parser)
+    parser.add_argument("--limit", type=arguments.count, default=50, metavar="NUMBER", help="default: 50")
+    arguments.reaching(parser)
 
     def run(options: argparse.Namespace) -> int:
         wanted = Filter(
@@ -172,46 +136,32 @@ def _history(commands: Commands) -> None:
             since=options.since,
             limit=options.limit,
         )
-        return looking.history(_loaded(options), wanted, options.output)
+        return looking.history(arguments.loaded(options), wanted, options.output)
 
     parser.set_defaults(run=run)
 
 
-def _ago(text: str) -> datetime.datetime:
-    try:
-        seconds = settings.seconds(text)
-        return bootstrap.Surroundings().clock.now() - datetime.timedelta(seconds=seconds)
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"expected a duration such as 90m, 12h or 7d, got {text!r}") from None
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"expected a number from 1, got {text!r}")
-    return int(text)
-
-
-def _explain(commands: Commands) -> None:
+def _explain(commands: arguments.Commands) -> None:
     parser = commands.add_parser("explain", help="what a webhook would do, and why; changes nothing")
     parser.add_argument(
         "payload", type=pathlib.Path, metavar="PAYLOAD.json", help="the body of an Alertmanager webhook"
     )
-    _reaching(parser)
-    parser.set_defaults(run=lambda options: looking.explain(_loaded(options), options.payload, options.output))
+    arguments.reaching(parser)
+    parser.set_defaults(run=lambda options: looking.explain(arguments.loaded(options), options.payload, options.output))
 
 
-def _plan(commands: Commands) -> None:
+def _plan(commands: arguments.Commands) -> None:
     parser = commands.add_parser("plan", help="the exact patches that would take a canary to 0%% now")
-    _named(parser)
+    arguments.named(parser)
     parser.set_defaults(
-        run=lambda options: looking.plan(_loaded(options), CanaryRef(options.namespace, options.name), options.output)
+        run=lambda options: looking.plan(arguments.loaded(options), arguments.canary(options), options.output)
     )
 
 
-def _check_config(commands: Commands) -> None:
+def _check_config(commands: arguments.Commands) -> None:
     parser = commands.add_parser("check-config", help="whether a configuration can be used; names file and field")
     parser.add_argument("file", type=pathlib.Path, nargs="?", metavar="FILE", help="default: as serve finds it")
-    _configured(parser)
+    arguments.configured(parser)
 
     def run(options: argparse.Namespace) -> int:
         path = options.file or options.config
