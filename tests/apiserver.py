@@ -24,6 +24,8 @@ from daemon.sandbox.kubernetes_api import read_definitions
 
 START_SECONDS = 90.0
 STOP_SECONDS = 15.0
+PEOPLE = ("alice", "bob", "carol,dave")
+"""Who else may come, besides the tester."""
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -37,6 +39,8 @@ def free_port() -> int:
 class ControlPlane:
     def __init__(self, assets: Path, folder: Path, crds: Iterable[Path], namespace: str) -> None:
         self.token = secrets.token_hex(16)
+        self.people = {name: secrets.token_hex(16) for name in PEOPLE}
+        """Their tokens, by name."""
         self.kubeconfig = folder / "kubeconfig"
         self._assets = assets
         self._folder = folder
@@ -84,7 +88,8 @@ class ControlPlane:
     def _apiserver_flags(self, etcd: str) -> list[str]:
         key, tokens = self._folder / "service-account.key", self._folder / "tokens.csv"
         subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
-        tokens.write_text(f'{self.token},tester,tester,"system:masters"\n')
+        known = {"tester": self.token, **self.people}
+        tokens.write_text("".join(f'{token},"{name}","{name}","system:masters"\n' for name, token in known.items()))
         return [
             f"--etcd-servers={etcd}",
             f"--cert-dir={self._folder / 'certificates'}",

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-pytest_plugins = ["tests.cluster", "tests.scene"]
+pytest_plugins = ["tests.cluster", "tests.commands", "tests.scene"]
 
 
 @pytest.fixture(autouse=True)

@@ -7,48 +7,17 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from daemon.cli.main import main
 from tests import builders
 from tests.cluster import Cluster
+from tests.commands import Pullback, read
 from tests.running import TOKEN, running
 from tests.scene import ROUTES, Scene
-
-Ran = tuple[int, str, str]
-Pullback = Callable[..., Awaitable[Ran]]
-
-
-@pytest.fixture
-def pullback(cluster: Cluster, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Pullback:
-    """Runs one command to its end: exit code, standard output, standard error."""
-    for name in list(os.environ):
-        if name.startswith("PULLBACK_"):
-            monkeypatch.delenv(name)
-
-    async def run(*arguments: str, reaching: bool = True) -> Ran:
-        kubeconfig = ["--kubeconfig", str(cluster.kubeconfig)] if reaching else []
-        capfd.readouterr()
-
-        def command() -> int:
-            try:
-                return main([*arguments, *kubeconfig])
-            except SystemExit as stopped:  # argparse
-                return stopped.code if isinstance(stopped.code, int) else 1
-
-        code = await asyncio.to_thread(command)
-        return (code, *capfd.readouterr())
-
-    return run
-
-
-def read(output: str, text: str) -> Any:
-    return json.loads(text) if output == "json" else yaml.safe_load(text)
 
 
 @pytest.fixture
@@ -66,9 +35,10 @@ async def test_status_shows_canaries_and_rollbacks_for_people(scene: Scene, pull
     code, out, err = await pullback("status")
     lines = [line.split() for line in out.splitlines()]
     assert (code, err) == (0, "")
-    assert lines[0] == ["NAMESPACE", "CANARY", "PHASE", "REVISION", "WEIGHT%", "TRAFFIC-INCREASE", "ROLLBACK"]
+    assert lines[0] == ["NAMESPACE", "CANARY", "PHASE", "REVISION", "WEIGHT%", "STAGE", "SOAK-LEFT",
+                        "TRAFFIC-INCREASE", "ROLLBACK"]  # fmt: skip
     # Nobody runs that would have recorded since when it is at 10%.
-    assert [scene.namespace, "podinfo", "Progressing", "7b8cb8dc5d", "10", "cannot-know", "-"] in lines
+    assert [scene.namespace, "podinfo", "Progressing", "7b8cb8dc5d", "10", "-", "-", "cannot-know", "-"] in lines
 
 
 @pytest.mark.parametrize("output", ["json", "yaml"])
@@ -355,6 +325,17 @@ async def test_check_config_says_whether_serve_would_start(
         (),
         ("frobnicate",),
         ("status", "-o", "xml"),
+        ("pause",),
+        ("resume",),
+        ("promote", "podinfo"),
+        ("promote", "podinfo", "--weight", "101"),
+        ("promote", "podinfo", "--weight", "nan"),
+        ("promote", "podinfo", "--weight", "-1"),
+        ("approve", "podinfo", "--yes"),
+        ("approve", "podinfo", "--yes", "--reason", " "),
+        ("approve", "podinfo", "--yes", "--reason", "x", "--expires", "0"),
+        ("approve", "podinfo", "--yes", "--reason", "x", "--expires", "soon"),
+        ("timeline",),
         ("rollback", "podinfo"),
         ("rollback", "--reason", "x"),
         ("rollback", "podinfo", "--reason", "x", "--wait", "long"),
