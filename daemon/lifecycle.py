@@ -27,8 +27,8 @@ class Lifecycle:
     def on_stop(
         self, name: str, cleanup: Callable[[], Awaitable[None]], *, within: float | None = None
     ) -> None:  # fmt: skip
-        """Cleanups run last in, first out, each for ``within`` seconds (10) at most; one that fails does not keep the others
-        from running."""
+        """Cleanups run last in, first out, each for ``within`` seconds (10) at most; one that fails does not keep the
+        others from running."""
         self._cleanups.append((name, cleanup, within))
 
     def actor(self, name: str, work: Coroutine[Any, Any, None]) -> None:

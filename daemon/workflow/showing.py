@@ -144,11 +144,12 @@ class Showing:
         return [rollback(record) for record in wanted.select(self._world.all_records())]
 
     def undelivered(self, channels: Sequence[str]) -> dict[str, int]:
-        """How many rollbacks each channel has not been told all about, refused ones included."""
+        """How many rollbacks each of these channels has not been told all about, refused ones included."""
         counts = dict.fromkeys(channels, 0)
         for record in self._world.all_records():
             for notice in telling.undelivered(record):
-                counts[notice.channel] = counts.get(notice.channel, 0) + 1
+                if notice.channel in counts:  # not one that has left the configuration
+                    counts[notice.channel] += 1
         return counts
 
 

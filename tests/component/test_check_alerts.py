@@ -41,8 +41,8 @@ async def judged(judge: Any, entry: dict[str, Any], *alerts: Any) -> Any:
 async def asked(judge: Any, entry: dict[str, Any], url: str) -> Any:
     async with aiohttp.ClientSession() as session:
         firing = AlertmanagerAlerts(
-            session, urls=[url], receiver="", read=alertmanager.parse, wanted=lambda _: True, bearer_token_file=None, username="",
-            password_file=None, timeout=5.0,
+            session, urls=[url], receiver="", read=alertmanager.parse, wanted=lambda _: True,
+            bearer_token_file=None, username="", password_file=None, timeout=5.0,
         )  # fmt: skip
         return await judge({"kind": "alerts", **entry}, firing=firing, correlate=correlate)
 
