@@ -12,9 +12,14 @@ _DIVIDERS = frozenset({EntryKind.STAGE, EntryKind.PHASE})
 """What is said after one of these is said anew."""
 
 
+def on_one_line(text: str, most: int) -> str:
+    """What anybody has written, fit for a line of ours."""
+    return " ".join(text.split())[:most]
+
+
 def added(record: CanaryRevision, entry: Entry) -> CanaryRevision:
     """The record with one line more, or with a line counted once more."""
-    entry = dataclasses.replace(entry, text=" ".join(entry.text.split())[:TEXT_MOST], key=entry.key[:TEXT_MOST])
+    entry = dataclasses.replace(entry, text=on_one_line(entry.text, TEXT_MOST), key=entry.key[:TEXT_MOST])
     lines = list(record.entries)
     place = None if entry.kind in _DIVIDERS else _same_line(lines, entry)
     if place is not None:

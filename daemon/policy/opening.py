@@ -15,7 +15,7 @@ from daemon.model.checking import CheckResult, CheckState
 from daemon.model.decision import Decision, Reason, Verdict
 from daemon.model.signal import HookType
 from daemon.model.stages import Profile
-from daemon.policy import approving, staging
+from daemon.policy import approving, entries, staging
 
 LINE = 1000
 """Most characters of an answer; Flagger puts it into an event."""
@@ -167,7 +167,7 @@ def _paused(canary: Canary) -> Answer | None:
         return None
     who = canary.paused_by or "a person (annotation pullback.dev/paused)"
     why = f": {canary.paused_reason}" if canary.paused_reason else ""
-    return _no(Verdict.PAUSE, Reason.PAUSED, f"paused by {who}{why}"[:LINE])
+    return _no(Verdict.PAUSE, Reason.PAUSED, f"paused by {who}{why}")
 
 
 def _alerts(canary: Canary) -> Answer | None:
@@ -241,15 +241,16 @@ def _unfinished(results: tuple[CheckResult, ...], now: datetime.datetime) -> Ans
 
 def _told(results: list[CheckResult], now: datetime.datetime) -> str:
     most = max(40, LINE // len(results) - 2)
-    return "; ".join(_one(result, now)[:most] for result in results)[:LINE]
+    return "; ".join(_one(result, now, most) for result in results)
 
 
-def _one(result: CheckResult, now: datetime.datetime) -> str:
+def _one(result: CheckResult, now: datetime.datetime, most: int = LINE) -> str:
     if result.finding is None:
         since = f" for {duration((now - result.began).total_seconds())}" if result.began is not None else ""
-        return f"{result.name}: running{since}"
+        return f"{result.name}: running{since}"[:most]
     age = (now - result.at).total_seconds() if result.at is not None else 0.0
-    return f"{result.name}: {result.finding.detail}" + (f" (seen {duration(age)} ago)" if age >= _OLD else "")
+    seen = f" (seen {duration(age)} ago)" if age >= _OLD else ""
+    return f"{result.name}: {result.finding.detail}"[: most - len(seen)] + seen
 
 
 def _all_passed(seen: GateEvidence, otherwise: str) -> str:
@@ -263,7 +264,8 @@ def _approved(seen: GateEvidence) -> Answer:
     if asked is None or asked.approvals == 0:
         return _yes(Reason.OPEN, _all_passed(seen, "nobody's approval is asked for"))
     decision = approving.judge(seen.canary, seen.record, asked, seen.now, seen.clock_tolerance)
-    return Answer(decision.reason is Reason.APPROVED, decision)
+    yes = decision.reason is Reason.APPROVED
+    return _yes(decision.reason, decision.detail) if yes else _no(decision.verdict, decision.reason, decision.detail)
 
 
 # -- words
@@ -289,8 +291,8 @@ def _cannot_know(detail: str) -> Answer:
 
 
 def _yes(reason: Reason, detail: str) -> Answer:
-    return Answer(opened=True, decision=Decision(Verdict.IGNORE, reason, detail))
+    return Answer(opened=True, decision=Decision(Verdict.IGNORE, reason, entries.on_one_line(detail, LINE)))
 
 
 def _no(verdict: Verdict, reason: Reason, detail: str) -> Answer:
-    return Answer(opened=False, decision=Decision(verdict, reason, detail))
+    return Answer(opened=False, decision=Decision(verdict, reason, entries.on_one_line(detail, LINE)))
