@@ -213,9 +213,9 @@ def _news(before: SeenActs, acts: SeenActs, canary: Canary) -> Iterable[tuple[st
         why = f": {canary.paused_reason}" if canary.paused_reason else ""
         paused = f"paused by {canary.paused_by or 'a person'}{why}"
         yield ("paused", paused) if acts.paused else ("resumed", "resumed by a person")
-    if acts.advance != before.advance and acts.advance and acts.advance != acts.stale_advance:
-        advance = canary.advance
-        assert advance is not None  # noqa: S101 - the word is its own
+    advance = canary.advance
+    ours = advance is not None and advance.revision in {"", canary.revision}
+    if acts.advance != before.advance and advance is not None and ours and acts.advance != acts.stale_advance:
         yield f"advance {acts.advance}", f"soaks up to {advance.to:g}% skipped by {advance.by or 'nobody named'}"
     if acts.approval != before.approval and acts.approval:
         approval = canary.approval

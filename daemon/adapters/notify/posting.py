@@ -39,8 +39,8 @@ class Wire:
     """HTTP calls to one service. Never retries, follows no redirect: a credential goes where it was configured to."""
 
     def __init__(self, name: str, surroundings: Surroundings, *, timeout: float, wrong_key: str = "") -> None:
-        """``name`` stands in errors; ``timeout`` is seconds for a whole call; ``wrong_key`` are words (small letters) by
-        which the service says that a credential is no good, whatever the status."""
+        """``name`` stands in errors; ``timeout`` is seconds for a whole call; ``wrong_key`` are words (small letters)
+        by which the service says that a credential is no good, whatever the status."""
         self._wrong_key = wrong_key
         self._name = name
         self._session = surroundings.session
