@@ -58,5 +58,8 @@ def soak(
 
 
 def next_weight(steps: Sequence[float], weight: float) -> float:
-    """Where the controller goes from here: its next step, or all of it."""
+    """Where the controller goes from here: its next step, or all of it. From a weight that is none of its steps, which
+    somebody else wrote, Flagger goes to all of it at once."""
+    if weight > _EPSILON and not any(same(step, weight) for step in steps):
+        return FULL
     return min((step for step in steps if step > weight + _EPSILON), default=FULL)
