@@ -1,0 +1,63 @@
+"""All examinations over what was given: documents and scripts in, findings out."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+from daemon.doctor import (
+    alertmanager,
+    alerts,
+    analysis,
+    budget,
+    canaries,
+    documents,
+    hooks,
+    prometheus,
+    routes,
+    rules,
+    scripts,
+    thresholds,
+)
+from daemon.doctor.documents import Document, Script
+from daemon.doctor.findings import Finding
+from daemon.doctor.known import Known
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    findings: tuple[Finding, ...]
+    ways: tuple[budget.Way, ...]
+
+
+def examine(given: Sequence[Document], written: Sequence[Script], known: Known) -> Report:
+    """Every document is read for what it is, whichever option named its file."""
+    found: list[Finding] = []
+    watched = alerts.gather(given)
+    there = canaries.gather(given)
+    templates = analysis.templates(given)
+    for canary in there:
+        found += hooks.examine(canary, known)
+        found += analysis.examine(canary, known, templates)
+    found += rules.examine(watched, known, prometheus.scrape(given))
+    found += thresholds.examine(watched, there, known)
+    found += routes.examine(given, known)
+    for document in given:
+        found += prometheus.examine(document)
+        if not document.kind:
+            found += alertmanager.examine(document, watched, known)
+    for script in written:
+        found += scripts.examine(script)
+    ways = budget.ways(watched, given, known)
+    found += budget.examine(watched, ways, known)
+    return Report(tuple(found), tuple(ways))
+
+
+def offline(files: list[pathlib.Path], known: Known) -> Report:
+    """Raises ConfigurationError naming file and line of what cannot be read."""
+    read: list[Document] = []
+    written: list[Script] = []
+    for path in files:
+        more, shell = documents.read(path)
+        read += more
+        written += shell
+    return examine(read, written, known)

@@ -1,0 +1,156 @@
+"""Routes: which of their paths stay open when somebody lowers a weight, and which nobody can close."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from daemon.doctor.documents import Document, Path, spelled
+from daemon.doctor.findings import Finding, fail, fine, warn
+from daemon.doctor.known import Known
+from daemon.doctor.sides import is_canary, is_stable, sides
+
+_SECTIONS = ("http", "tcp", "tls")
+_MESH = "mesh"
+_KINDS = frozenset({"VirtualService", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"})
+
+
+def examine(documents: Sequence[Document], known: Known) -> list[Finding]:
+    found = [*_hosts(documents), *_twice(documents)]
+    for document in documents:
+        if document.kind not in _KINDS:
+            continue
+        problems = [*_paths(document), *_writable(document, known), *_version(document)]
+        found += problems or [fine("routes/read", document.at(), "every path has its weights")]
+    return found
+
+
+def _hosts(documents: Sequence[Document]) -> Iterator[Finding]:
+    """Istio merges several VirtualServices of one host at a gateway only, and in no order that is promised."""
+    holders: defaultdict[tuple[str, str], dict[tuple[str, str], Document]] = defaultdict(dict)
+    for document in documents:
+        if document.kind != "VirtualService":
+            continue
+        spec = _mapping(document.data.get("spec"))
+        for host in _texts(spec.get("hosts")):
+            # A short name means another service in another namespace.
+            scope = document.namespace if "." not in host else ""
+            for gateway in _texts(spec.get("gateways")) or [_MESH]:
+                owner = (scope, f"{host} at {gateway}")
+                holders[owner].setdefault((document.namespace, document.name), document)
+    for (_, host), objects in sorted(holders.items()):
+        if len(objects) > 1:
+            named = [f"{namespace}/{name}".strip("/") for namespace, name in objects]
+            mesh = host.endswith(f" at {_MESH}")
+            what = (
+                "in the mesh only one of them counts" if mesh else "their rules are merged in no order that is promised"
+            )
+            yield (fail if mesh else warn)(
+                "routes/one-host-twice", list(objects.values())[-1].at("spec", "hosts"),
+                f"VirtualServices {' and '.join(named)} all answer for {host}: {what}", "one VirtualService for a host",
+                "put the rules of both into one, the narrowest match first",
+            )  # fmt: skip
+
+
+def _twice(documents: Sequence[Document]) -> Iterator[Finding]:
+    seen: dict[tuple[str, str, str], Document] = {}
+    for document in documents:
+        if document.kind not in _KINDS:
+            continue
+        key = (document.kind, document.namespace, document.name)
+        first = seen.setdefault(key, document)
+        if first is not document and first.data != document.data:
+            yield warn(
+                "routes/written-twice", document.at(), f"the same object as {first.at()}, with another content: what "
+                "is applied last removes the paths of the other", "one text for one object", "keep one of them",
+            )  # fmt: skip
+
+
+def rules(document: Document) -> Iterator[tuple[Path, Mapping[str, Any], list[Mapping[str, Any]]]]:
+    """Path, body and destinations of every rule, Istio's and the Gateway API's alike."""
+    spec = _mapping(document.data.get("spec"))
+    istio = document.kind == "VirtualService"
+    for section in _SECTIONS if istio else ("rules",):
+        listed = spec.get(section)
+        for index, body in enumerate(listed if isinstance(listed, list) else ()):
+            if isinstance(body, Mapping):
+                entries = body.get("route" if istio else "backendRefs")
+                found = [_mapping(one) for one in entries] if isinstance(entries, list) else []
+                yield ("spec", section, index), body, found
+
+
+def _paths(document: Document) -> Iterator[Finding]:
+    for path, body, entries in rules(document):
+        if not any(is_canary(one) for one in entries):
+            continue
+        where = document.at(*path)
+        if len(entries) == 1:
+            yield _alone(document, path, body)
+        weights = [one.get("weight") for one in entries]
+        numbers = [one for one in weights if isinstance(one, int)]
+        if len(entries) > 1 and document.kind == "VirtualService":
+            if len(numbers) == len(weights) and sum(numbers) != 100:
+                yield warn(
+                    "routes/shares", where, f"the weights add up to {sum(numbers)}", "100, as people read percent and "
+                    "Flagger writes them", "write whole shares: stable has what the canary has not",
+                )  # fmt: skip
+            if not any(is_stable(one) for one in entries):
+                yield fail(
+                    "routes/no-stable", where, "the canary shares this path with destinations that are not its stable "
+                    "version: what it has cannot be given back", "the stable version among the destinations",
+                    "name the stable Service or subset in this rule",
+                )  # fmt: skip
+
+
+def _alone(document: Document, path: Path, body: Mapping[str, Any]) -> Finding:
+    gateway_api = document.kind != "VirtualService"
+    how = "by a match" if body.get("match") or body.get("matches") else "for everybody"
+    rule = (
+        "a backend of weight 0 that is alone answers with errors" if gateway_api
+        else "an only destination gets everything, whatever its weight"
+    )  # fmt: skip
+    return warn(
+        "routes/canary-alone", document.at(*path),
+        f"{spelled(path[1:])} sends to the canary alone, {how}: {rule}, so lowering weights elsewhere leaves this path "
+        "as it is", "a path on which the canary can be taken to 0",
+        "name the stable version beside it: canary with weight 100, stable with weight 0",
+    )  # fmt: skip
+
+
+def _writable(document: Document, known: Known) -> Iterator[Finding]:
+    canaries = [path for path, _, entries in rules(document) if any(is_canary(one) for one in entries)]
+    if not canaries:
+        return
+    kind = known.kinds.get(document.kind)
+    if kind is None:
+        yield fail(
+            "routes/not-written", document.at(*canaries[0]), f"Pullback writes no {document.kind}: this path to the "
+            "canary stays open in a rollback", f"one of {', '.join(sorted(known.kinds))}",
+            "take this path away before the release, or give it by a kind that is written",
+        )  # fmt: skip
+        return
+    view = kind.view(kind.read(document.data), sides(document, known.cluster_domain))
+    closed = {change.path for change in view.zero.changes} if view.zero else set()
+    for one in view.paths:
+        if one.share > 0 and one.path not in closed:
+            yield fail(
+                "routes/cannot-be-closed", document.at("spec"), f"{one.path} reaches the canary, and there is no "
+                "stable destination that its traffic could be given to", "a stable counterpart in the same object",
+                "name the stable destination in this rule, with weight 0",
+            )  # fmt: skip
+
+
+def _version(document: Document) -> Iterator[Finding]:
+    version = str(document.data.get("apiVersion") or "")
+    if document.kind == "HTTPRoute" and version == "gateway.networking.k8s.io/v1beta1":
+        yield warn(
+            "routes/http-route-v1beta1", document.at("apiVersion"), "HTTPRoute in v1beta1, which is deprecated",
+            "gateway.networking.k8s.io/v1", "apiVersion: gateway.networking.k8s.io/v1; the fields are the same",
+        )  # fmt: skip
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _texts(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []
