@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import pytest_asyncio
+import yaml
 
 from daemon.sandbox.alertmanager import start_alertmanager
 from daemon.sandbox.application import Behaviour, set_behaviour
@@ -135,3 +136,43 @@ def test_alerts_take_the_shipped_routes(alerting_binaries: AlertingBinaries, lab
     config = f"--config.file={ALERTMANAGER_CONFIG}"
     out = _run(alerting_binaries.amtool, "config", "routes", "test", config, *labels)
     assert out.split()[0] == receiver  # amtool warns about its own rough edges after it
+
+
+@pytest.mark.parametrize(
+    ("labels", "receivers"),
+    [
+        (["alertname=CanaryHighErrorRate", "severity=critical"], "pullback,people"),
+        (["alertname=Watchdog", "severity=none"], "pullback-watchdog,outside"),
+        (["alertname=PullbackAbsent", "severity=page"], "people"),
+    ],
+)
+def test_routes_below_the_shipped_ones_get_their_alerts_too(
+    alerting_binaries: AlertingBinaries, tmp_path: Path, labels: list[str], receivers: str
+) -> None:
+    config = yaml.safe_load(ALERTMANAGER_CONFIG.read_text("utf-8"))
+    config["route"]["routes"] += [
+        {"receiver": "outside", "matchers": ['alertname="Watchdog"']},
+        {"receiver": "people", "matchers": ['severity=~"critical|page"']},
+    ]
+    config["receivers"] += [{"name": "outside"}, {"name": "people"}]
+    merged = tmp_path / "alertmanager.yaml"
+    merged.write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
+    _run(alerting_binaries.amtool, "check-config", merged)
+    out = _run(alerting_binaries.amtool, "config", "routes", "test", f"--config.file={merged}", *labels)
+    assert out.split()[0] == receivers
+
+
+def test_nothing_on_the_shipped_routes_waits_or_cuts_off() -> None:
+    config = yaml.safe_load(ALERTMANAGER_CONFIG.read_text("utf-8"))
+    webhooks = {one["name"]: one["webhook_configs"] for one in config["receivers"] if "webhook_configs" in one}
+    for route in config["route"]["routes"]:
+        assert route["group_wait"] == "0s"
+        assert route["group_interval"] in {"5s", "15s"}
+        assert route["repeat_interval"] == "1m"
+        assert route["continue"] is True
+        for webhook in webhooks[route["receiver"]]:
+            assert webhook["max_alerts"] == 0
+            assert webhook["url"].endswith("/webhooks/alertmanager")
+            assert webhook["http_config"]["authorization"].keys() == {"type", "credentials_file"}
+    # What one group may hold back another for: alerts of two canaries, or of two versions, are never one group.
+    assert {"namespace", "workload", "version"} <= set(config["route"]["routes"][0]["group_by"])
