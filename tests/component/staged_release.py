@@ -16,6 +16,7 @@ from aiohttp import web
 
 from daemon.sandbox.flagger.canary import Canary
 from tests import builders
+from tests.checks import serving
 from tests.cluster import Cluster
 from tests.component.flagger_fight import Fight, ago, fight
 from tests.component.flagger_stories import HOOKS
@@ -43,7 +44,7 @@ class Surroundings:
     at_once: dict[str, int] = dataclasses.field(default_factory=dict)
     most_at_once: dict[str, int] = dataclasses.field(default_factory=dict)
 
-    async def handle(self, request: web.BaseRequest) -> web.Response:
+    async def handle(self, request: web.Request) -> web.Response:
         kind = "smoke" if request.path == "/smoke" else "prometheus"
         self.asked[kind] = self.asked.get(kind, 0) + 1
         self.at_once[kind] = self.at_once.get(kind, 0) + 1
@@ -67,15 +68,8 @@ class Surroundings:
 @contextlib.asynccontextmanager
 async def surroundings() -> AsyncIterator[Surroundings]:
     stub = Surroundings()
-    runner = web.ServerRunner(web.Server(stub.handle, access_log=None), shutdown_timeout=0.2)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        stub.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with serving(stub.handle) as stub.url:
         yield stub
-    finally:
-        await runner.cleanup()
 
 
 def settings(stub: Surroundings, *, soak: float = SOAK, **promotion: Any) -> dict[str, Any]:
@@ -228,20 +222,14 @@ async def alternating(release: Release) -> AsyncIterator[str]:
     daemons = [release.here.daemon, *release.others]
     turn = itertools.cycle(range(len(daemons)))
 
-    async def forward(request: web.BaseRequest) -> web.Response:
+    async def forward(request: web.Request) -> web.Response:
         replica = next(turn)
         release.answered[replica] = release.answered.get(replica, 0) + 1
         async with daemons[replica].http.post(request.path, data=await request.read()) as answer:
             return web.Response(status=answer.status, body=await answer.read())
 
-    runner = web.ServerRunner(web.Server(forward, access_log=None), shutdown_timeout=0.2)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with serving(forward) as url:
+        yield url
 
 
 async def _ask(release: Release, url: str) -> None:
