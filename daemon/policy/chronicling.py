@@ -125,7 +125,12 @@ def _bound(record: CanaryRevision, records: tuple[CanaryRevision, ...], seen: Si
         weights=(),
         checks=() if record.run else record.checks,
         gates=(),
-        acts=SeenActs(stale_advance=_unbound_advance(canary)),
+        acts=SeenActs(
+            # How long an approval counts does not begin anew with a run.
+            approval=record.acts.approval,
+            approval_at=record.acts.approval_at,
+            stale_advance=_unbound_advance(canary),
+        ),
     )
     text = f"analysis of revision {canary.revision} began{again}"
     return entries.added(begun, Entry(seen.now, EntryKind.PHASE, f"run {begun.run}", text))
@@ -141,7 +146,7 @@ def _begins_anew(record: CanaryRevision, canary: Canary) -> bool:
 
 def _ended(record: CanaryRevision, seen: Sighting) -> CanaryRevision:
     canary = seen.canary
-    if record.ended:
+    if record.ended or _is_from_before(record, canary):
         return record
     if record.phase is RevisionPhase.ANALYSING and record.revision == canary.revision:
         if canary.phase is CanaryPhase.SUCCEEDED:
@@ -157,6 +162,13 @@ def _ended(record: CanaryRevision, seen: Sighting) -> CanaryRevision:
     if overtaken or replaced:
         return _into(record, RevisionPhase.SUPERSEDED, seen, "another revision is being released instead")
     return record
+
+
+def _is_from_before(record: CanaryRevision, canary: Canary) -> bool:
+    """Whether a replica whose watch lags behind still shows what the canary was before this analysis."""
+    if canary.analysis_began is None or record.began is None:
+        return False
+    return record.began - canary.analysis_began > _ANEW
 
 
 def _into(record: CanaryRevision, phase: RevisionPhase, seen: Sighting, text: str) -> CanaryRevision:
