@@ -21,4 +21,5 @@ def _last_good(canary: Canary, records: Iterable[CanaryRevision]) -> str:
         if one.phase is RevisionPhase.PROMOTED and one.promoted_at is not None and one.revision != canary.revision
     ]  # fmt: skip
     newest = max(promoted, key=lambda one: (one.promoted_at or one.created_at, one.name), default=None)
-    return newest.workload_revision if newest is not None else ""
+    number = newest.workload_revision if newest is not None else ""
+    return number if number.isascii() and number.isdigit() else ""
