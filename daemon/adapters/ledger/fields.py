@@ -1,7 +1,8 @@
 """Single fields of a record's JSON, both ways: what is not there, or is no such thing, is empty."""
 
 import datetime
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from daemon.adapters import times
@@ -21,16 +22,34 @@ def moment(said: Any, field: str) -> datetime.datetime | None:
     return times.read(said.get(field)) if isinstance(said, dict) else None
 
 
-def text(said: Mapping[str, Any], field: str) -> str:
-    return str(said.get(field) or "")
+def part(said: Any, field: str) -> Mapping[str, Any]:
+    """An object within an object."""
+    inner = said.get(field) if isinstance(said, dict) else None
+    return inner if isinstance(inner, dict) else {}
 
 
-def number(said: Mapping[str, Any], field: str) -> int:
-    return int(said.get(field) or 0)
+def several(said: Any, field: str) -> Sequence[Any]:
+    inner = said.get(field) if isinstance(said, dict) else None
+    return inner if isinstance(inner, list) else ()
 
 
-def words(said: Mapping[str, Any], field: str) -> tuple[str, ...]:
-    return tuple(map(str, said.get(field) or ()))
+def text(said: Any, field: str) -> str:
+    value = said.get(field) if isinstance(said, dict) else None
+    return "" if isinstance(value, dict | list) else str(value or "")
+
+
+def number(said: Any, field: str) -> int:
+    return int(real(said, field) or 0)
+
+
+def real(said: Any, field: str) -> float | None:
+    """None for what is no number."""
+    value = said.get(field) if isinstance(said, dict) else None
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def words(said: Any, field: str) -> tuple[str, ...]:
+    return tuple(map(str, several(said, field)))
 
 
 def member(kind: Any, value: object, default: Any) -> Any:

@@ -167,8 +167,7 @@ def _entry(one: Entry) -> dict[str, Any]:
 def read_revision(document: Mapping[str, Any]) -> CanaryRevision:
     """A record from its JSON. What this version does not know, or cannot read, is left out."""
     metadata = document["metadata"]
-    spec = document.get("spec") or {}
-    status = document.get("status") or {}
+    spec, status = fields.part(document, "spec"), fields.part(document, "status")
     namespace = metadata.get("namespace", "")
     created = times.read(metadata.get("creationTimestamp"))
     assert created is not None  # noqa: S101 - the API server always sets it
@@ -178,7 +177,7 @@ def read_revision(document: Mapping[str, Any]) -> CanaryRevision:
         uid=str(metadata.get("uid", "")),
         resource_version=str(metadata.get("resourceVersion", "")),
         created_at=created,
-        canary=CanaryRef(namespace, fields.text(spec.get("canaryRef") or {}, "name")),
+        canary=CanaryRef(namespace, fields.text(fields.part(spec, "canaryRef"), "name")),
         template=fields.text(spec, "template"),
         images=fields.words(spec, "images"),
         revision=fields.text(status, "revision"),
@@ -188,23 +187,28 @@ def read_revision(document: Mapping[str, Any]) -> CanaryRevision:
         promoted_at=fields.moment(status, "promotedAt"),
         workload_revision=fields.text(status, "workloadRevision"),
         weights=tuple(
-            SeenWeight(float(one.get("weight") or 0), since, fields.text(one, "version"))
-            for one, since in _dated(status.get("weights"), "since")
+            SeenWeight(float(weight), since, fields.text(one, "version"))
+            for one, since in _dated(status, "weights", "since")
+            if (weight := fields.real(one, "weight")) is not None
         ),
-        checks=tuple(_read_check(one, at) for one, at in _dated(status.get("checks"), "at")),
+        checks=tuple(_read_check(one, at) for one, at in _dated(status, "checks")),
         digests=tuple(
-            ImageDigest(fields.text(one, "image"), fields.text(one, "digest")) for one in status.get("images") or ()
+            ImageDigest(image, fields.text(one, "digest"))
+            for one in fields.several(status, "images")
+            if (image := fields.text(one, "image"))
         ),
-        gates=tuple(_read_gate(one, at) for one, at in _dated(status.get("gates"), "at")),
-        acts=_read_acts(status.get("acts") or {}),
-        entries=tuple(_read_entry(one, at) for one, at in _dated(status.get("timeline"), "at")),
+        gates=tuple(_read_gate(one, at) for one, at in _dated(status, "gates")),
+        acts=_read_acts(fields.part(status, "acts")),
+        entries=tuple(_read_entry(one, at) for one, at in _dated(status, "timeline")),
         dropped=fields.number(status, "dropped"),
-        notices=aftermath.read_notices(status.get("notices")),
+        notices=aftermath.read_notices(fields.several(status, "notices")),
     )
 
 
-def _dated(said: Any, field: str) -> list[tuple[Mapping[str, Any], datetime.datetime]]:
-    dated = [(one, fields.moment(one, field)) for one in said or ()]
+def _dated(
+    status: Mapping[str, Any], name: str, field: str = "at"
+) -> list[tuple[Mapping[str, Any], datetime.datetime]]:
+    dated = [(one, fields.moment(one, field)) for one in fields.several(status, name)]
     return [(one, at) for one, at in dated if at is not None]
 
 
