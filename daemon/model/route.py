@@ -1,7 +1,7 @@
 """Routing objects, and what has to change in them for a canary to get nothing."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -128,11 +128,17 @@ class RouteView:
 
     @property
     def weight(self) -> float:
-        """Percent of ordinary traffic: the largest weighted share, or the largest of any path."""
-        weighted = [path.share for path in self.paths if path.weighted]
-        shares = weighted or [path.share for path in self.paths]
-        return round(100 * max(shares, default=0.0), 4)
+        """Percent of ordinary traffic, as this object alone says."""
+        return percent([self])
 
     @property
     def at_zero(self) -> bool:
         return all(path.share == 0 for path in self.paths)
+
+
+def percent(views: Iterable[RouteView]) -> float:
+    """Percent of ordinary traffic over all objects: the largest weighted share. Only where nothing is split does the
+    largest of any path count: an opt-in in an object of its own is all the canary's, and nobody's ordinary request."""
+    paths = [path for view in views for path in view.paths]
+    weighted = [path.share for path in paths if path.weighted]
+    return round(100 * max(weighted or [path.share for path in paths], default=0.0), 4)

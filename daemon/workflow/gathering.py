@@ -7,7 +7,7 @@ from daemon import ports
 from daemon.model.canary import Canary, CanaryPhase, CanaryRef
 from daemon.model.decision import Evidence, Intent, Limits
 from daemon.model.rollback import Rollback, Trigger
-from daemon.model.route import RouteView
+from daemon.model.route import RouteView, percent
 from daemon.policy import checks, naming, reverting
 from daemon.policy.correlating import Match
 from daemon.workflow.standing import Standing
@@ -92,7 +92,7 @@ class Gatherer:
         """Percent on the routes. Where those cannot be read, what Flagger says, which is true while it climbs; None
         when nobody knows."""
         if self._world.routes_known(canary):
-            return max((view.weight for view in self.views(canary)), default=0.0)
+            return percent(self.views(canary))
         return float(canary.status_weight) if canary.phase is CanaryPhase.PROGRESSING else None
 
     def bakes_until(self, canary: Canary) -> datetime.datetime | None:

@@ -11,6 +11,7 @@ from daemon.model.canary_revision import CanaryRevision
 from daemon.model.history import Filter
 from daemon.model.notice import Notice
 from daemon.model.rollback import Rollback
+from daemon.model.route import percent
 from daemon.model.signal import HookType
 from daemon.model.stages import Profile
 from daemon.policy import announcing, telling
@@ -137,7 +138,7 @@ class Showing:
 
     def weight(self, canary: Canary) -> float:
         """Percent, as the routes say (Flagger's status is not always true)."""
-        return max((view.weight for view in self._gatherer.views(canary)), default=0.0)
+        return percent(self._gatherer.views(canary))
 
     def rollbacks(self, wanted: Filter) -> list[dict[str, Any]]:
         """Newest first."""
