@@ -4,6 +4,8 @@ Never its VirtualService: there Flagger wipes foreign labels and annotations, an
 """
 
 import datetime
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,6 +39,10 @@ ADVANCE_REVISION = "pullback.dev/advance-revision"
 DEADLINE_LENT = "pullback.dev/deadline-lent"
 """Ours: ``spec.progressDeadlineSeconds`` as it was before we shortened it for a moment; ``none``: it was not there."""
 
+DRILL = "pullback.dev/drill"
+"""On a Canary that ``pullback drill`` has made, and only counted where ``spec.suspend`` keeps Flagger off it: what
+Flagger drives is never a drill's."""
+
 WORDS_MOST = 1000
 """Most characters of what people write into one annotation."""
 _ALERTNAME_MOST = 256
@@ -55,6 +61,7 @@ def read_canary(document: Mapping[str, Any]) -> Canary:
     annotations = metadata.get("annotations") or {}
     paused = str(annotations.get(PAUSED, "")).lower() == "true"
     conditions = status.get("conditions") or [{}]
+    suspended = bool(spec.get("suspend"))
     return Canary(
         ref=CanaryRef(metadata.get("namespace", ""), metadata["name"]),
         uid=str(metadata.get("uid", "")),
@@ -67,7 +74,7 @@ def read_canary(document: Mapping[str, Any]) -> Canary:
         workload_kind=str(target.get("kind") or ""),
         service=str((spec.get("service") or {}).get("name") or workload),
         provider=str(spec.get("provider") or ""),
-        suspended=bool(spec.get("suspend")),
+        suspended=suspended,
         deleting=bool(metadata.get("deletionTimestamp")),
         paused=paused,
         alert_pauses=tuple(_pauses(annotations)),
@@ -75,24 +82,26 @@ def read_canary(document: Mapping[str, Any]) -> Canary:
         progress_deadline=_whole(spec.get("progressDeadlineSeconds")),
         deadline_lent=_lent(annotations),
         steps=_steps(spec.get("analysis") or {}),
+        steps_listed=bool((spec.get("analysis") or {}).get("stepWeights")),
+        configs=_digest(status.get("trackedConfigs")),
         hooks=frozenset(_hook_types(spec.get("analysis") or {})),
         profile=str(annotations.get(PROFILE) or ""),
         approval=_approval(annotations),
         advance=_advance(annotations),
         paused_by=_words(annotations, PAUSING_PERSON) if paused else "",
         paused_reason=_words(annotations, PAUSING_REASON) if paused else "",
+        drill=suspended and annotations.get(DRILL) == "true",
     )
 
 
 def _steps(analysis: Mapping[str, Any]) -> tuple[float, ...]:
-    """Flagger's ``stepWeights``, else ``stepWeight`` up to ``maxWeight`` (which is 100 where it is not said)."""
-    listed = analysis.get("stepWeights")
-    if isinstance(listed, list) and listed:
-        return tuple(sorted(float(one) for one in listed if isinstance(one, int)))
+    """Flagger's ``stepWeight`` until ``maxWeight`` (which is 100 where it is not said) is reached or passed; without
+    one, its ``stepWeights``."""
     step, most = _whole(analysis.get("stepWeight")), _whole(analysis.get("maxWeight")) or 100
-    if not step or step < 1:
-        return ()
-    return tuple(float(weight) for weight in range(step, min(most, 100) + 1, step))
+    if step and step > 0:
+        return tuple(float(min(weight, 100)) for weight in range(step, min(most, 100) + step, step))
+    listed = analysis.get("stepWeights")
+    return tuple(sorted(float(one) for one in listed if isinstance(one, int))) if isinstance(listed, list) else ()
 
 
 def _hook_types(analysis: Mapping[str, Any]) -> list[str]:
@@ -129,7 +138,7 @@ def _advance(annotations: Mapping[str, str]) -> Advance | None:
         return None
     if word is None or not 0 <= to <= 100:
         return None
-    return Advance(to, annotations.get(ADVANCE_REVISION, ""), annotations.get(ADVANCE_BY, ""), word)
+    return Advance(to, annotations.get(ADVANCE_REVISION, ""), _words(annotations, ADVANCE_BY), word)
 
 
 def _lent(annotations: Mapping[str, str]) -> LentDeadline | None:

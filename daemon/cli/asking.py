@@ -34,11 +34,14 @@ async def _rollback(settings: Settings, ref: CanaryRef, *, reason: str, dry_run:
         canary = sight.world.canary(ref)
         if canary is None:
             raise errors.PullbackError(f"no canary {ref.name} in namespace {ref.namespace}")
-        unfinished = [one for one in sight.world.records(ref) if not one.finished and one.revision == canary.revision]
+        unfinished = [
+            one for one in sight.world.records(ref)
+            if not one.finished and one.revision == canary.revision and (dry_run or not one.dry_run)
+        ]  # fmt: skip
         if unfinished:
             record = unfinished[0]
         else:
-            name = naming.next_record_name(canary, sight.world.records(ref))
+            name = naming.next_record_name(canary, sight.world.records(ref), dry_run=dry_run)
             now = clock.now()
             asked = NewRollback(
                 namespace=ref.namespace, name=name, canary=ref, revision=canary.revision, trigger=Trigger.OPERATOR,

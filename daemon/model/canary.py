@@ -156,6 +156,10 @@ class Canary:
     controller: Controller = Controller.FLAGGER
     steps: tuple[float, ...] = ()
     """The weights the controller will go through, ascending; empty where it does not say."""
+    steps_listed: bool = False
+    """The steps are a list of the controller's: from a weight that is none of them Flagger goes to all of it at once."""
+    configs: str = ""
+    """A hash of the ConfigMaps and Secrets that belong to the revision; empty where the controller tracks none."""
     hooks: frozenset[str] = frozenset()
     """Types of the webhooks its analysis calls, whoever answers them."""
     profile: str = ""
@@ -165,6 +169,8 @@ class Canary:
     paused_by: str = ""
     """Who paused it, and why; empty where it was not said."""
     paused_reason: str = ""
+    drill: bool = False
+    """Made by ``pullback drill``, for nobody's traffic: all that a drill's alert may act on."""
 
     @property
     def canary_service(self) -> str:

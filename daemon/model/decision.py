@@ -63,6 +63,8 @@ class Reason(enum.StrEnum):
     """It began before this revision's analysis did (law 4)."""
     ALREADY_HANDLED = "already-handled"
     """This very episode of the alert has led to a rollback that is over."""
+    DRILL_ON_REAL_CANARY = "drill-on-real-canary"
+    """A drill's alert acts on a drill's own canary, and on no other."""
     NO_ACTIVE_CANARY = "no-active-canary"
     """No revision is under analysis, so there is no canary traffic to take away."""
     PROMOTION_UNDER_WAY = "promotion-under-way"
@@ -101,6 +103,8 @@ class Reason(enum.StrEnum):
     """A check cannot say: not enough traffic yet, or what it asks does not answer."""
     SOAKING = "soaking"
     """The stage has not lasted long enough."""
+    WEIGHT_IS_NO_STEP = "weight-is-no-step"
+    """Somebody wrote a weight that is none of the controller's steps, from which it would go to all of it at once."""
     APPROVAL_MISSING = "approval-missing"
     """Nobody, or not enough people, have approved this revision."""
     APPROVAL_OF_ANOTHER_REVISION = "approval-of-another-revision"
@@ -155,6 +159,7 @@ class Intent:
     weights: tuple[WeightChange, ...] = ()
     originals: tuple[Original, ...] = ()
     severity: Severity | None = None
+    drill: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

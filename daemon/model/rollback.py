@@ -8,6 +8,7 @@ from typing import Any
 
 from daemon.model.canary import CanaryRef
 from daemon.model.cleanup import Cleanup
+from daemon.model.drill import DrillResult
 from daemon.model.keeping import KeptEvidence
 from daemon.model.notice import Notice, Severity
 from daemon.model.route import Original, WeightChange
@@ -114,6 +115,9 @@ class Rollback:
     evidence: KeptEvidence | None = None
     cleanup: Cleanup | None = None
     notices: tuple[Notice, ...] = ()
+    drill: bool = False
+    """Of a fire drill: it opens no incident, and counts among no real ones."""
+    drill_result: DrillResult | None = None
 
     @property
     def finished(self) -> bool:
@@ -130,7 +134,8 @@ class Rollback:
 
     def as_far_as(self, other: "Rollback") -> bool:
         """Whether both have come equally far: what comes after zero is written beside that, and does not count."""
-        blank: dict[str, Any] = {"resource_version": "", "evidence": None, "cleanup": None, "notices": ()}
+        blank: dict[str, Any] = {"resource_version": "", "evidence": None, "cleanup": None, "notices": (),
+                                 "drill_result": None}  # fmt: skip
         return dataclasses.replace(self, **blank) == dataclasses.replace(other, **blank)
 
     def notice(self, channel: str) -> Notice | None:
@@ -157,6 +162,7 @@ class NewRollback:
     originals: tuple[Original, ...] = ()
     checksum: str = ""
     severity: Severity | None = None
+    drill: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -177,6 +183,7 @@ class Amendment:
     evidence: KeptEvidence | None = None
     cleanup: Cleanup | None = None
     notices: tuple[Notice, ...] | None = None
+    drill_result: DrillResult | None = None
 
     def __bool__(self) -> bool:
         return self != Amendment()

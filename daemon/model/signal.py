@@ -5,6 +5,7 @@ import datetime
 import enum
 from collections.abc import Mapping
 
+from daemon.model import drill
 from daemon.model.canary import CanaryRef
 
 
@@ -42,6 +43,15 @@ class Alert:
     @property
     def name(self) -> str:
         return self.labels.get("alertname", "")
+
+    @property
+    def is_drill(self) -> bool:
+        return drill.is_drill(self.labels)
+
+    @property
+    def is_shadow(self) -> bool:
+        """A drill that may speak of a real canary, and writes nothing."""
+        return self.is_drill and self.labels.get(drill.MODE_LABEL) == drill.SHADOW
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def promotion_is_paged_for(evidence: Evidence, alert: Alert) -> Decision | None:
         )  # fmt: skip
     paged = [
         record for record in evidence.records
-        if record.revision == canary.revision and record.started_at >= canary.analysis_began
+        if record.revision == canary.revision and record.started_at >= canary.analysis_began and not record.drill
     ]  # fmt: skip
     if paged:
         return Decision(Verdict.IGNORE, Reason.ALREADY_HANDLED, f"a person was told with Rollback {paged[-1].name}")
@@ -54,6 +54,16 @@ def promotion_is_paged_for(evidence: Evidence, alert: Alert) -> Decision | None:
         Verdict.ESCALATE, Reason.ALERT_AFTER_PROMOTION,
         f"{alert.name} fires for a revision promoted at {canary.analysis_began:%H:%M:%SZ}; its traffic cannot be "
         f"pulled back, revert the workload: {evidence.undo}",
+    )  # fmt: skip
+
+
+def drill_has_its_own_canary(evidence: Evidence, alert: Alert) -> Decision | None:
+    """A drill never touches what is real: it speaks of a drill's canary, or writes nothing."""
+    canary = evidence.canary
+    if canary is None or canary.drill or alert.is_shadow:
+        return None
+    return Decision(
+        Verdict.IGNORE, Reason.DRILL_ON_REAL_CANARY, f"{canary.ref} was not made by a drill, and this is no --shadow"
     )  # fmt: skip
 
 
@@ -113,7 +123,7 @@ def signal_names_this_version(evidence: Evidence, alert: Alert, labels: LabelNam
 def episode_is_new(evidence: Evidence, alert: Alert) -> Decision | None:
     """One episode of one alert leads to one rollback: the next revision is not killed by the last one's alert."""
     for record in evidence.records:
-        rehearsal = record.phase is RollbackPhase.DRY_RUN and not evidence.rehearsing
+        rehearsal = record.phase is RollbackPhase.DRY_RUN and not (evidence.rehearsing or record.drill)
         if not record.finished or rehearsal or record.signal is None:
             continue
         if (record.signal.fingerprint, record.signal.starts_at) == alert.key:

@@ -16,6 +16,8 @@ def judge(evidence: Evidence, alert: Alert, rule: AlertRule, labels: LabelNames)
         return Decision(Verdict.IGNORE, Reason.POLICY_IGNORES, str(rule))
     if not alert.firing:
         return _judge_resolved(evidence, alert, rule)
+    if alert.is_drill:
+        return _judge_drill(evidence, alert, rule, labels)
     if rule.act is Act.ROLLBACK and evidence.bakes_until is not None:
         return _judge_promoted(evidence, alert, labels)
     return (
@@ -25,6 +27,24 @@ def judge(evidence: Evidence, alert: Alert, rule: AlertRule, labels: LabelNames)
         or checks.episode_is_new(evidence, alert)  # it has had its rollback
         or (_judge_pause(evidence, alert) if rule.act is Act.PAUSE else _judge_rollback(evidence, alert))
     )
+
+
+def _judge_drill(evidence: Evidence, alert: Alert, rule: AlertRule, labels: LabelNames) -> Decision:
+    """As the alert it stands for, but for what would wake people up, or close a gate."""
+    if rule.act is not Act.ROLLBACK:
+        return Decision(Verdict.IGNORE, Reason.POLICY_IGNORES, f"{rule}: a drill is for what rolls back")
+    decision = (
+        checks.drill_has_its_own_canary(evidence, alert)  # real ones are never touched
+        or checks.canary_is_active(evidence)
+        or checks.signal_is_of_this_revision(evidence, alert)
+        or checks.signal_names_this_version(evidence, alert, labels)
+        or checks.episode_is_new(evidence, alert)
+        or _judge_rollback(evidence, alert)
+    )
+    rehearsed = evidence.intent is None or evidence.intent.drill
+    if decision.verdict is Verdict.ESCALATE or (decision.reason is Reason.ALREADY_ROLLING_BACK and not rehearsed):
+        return Decision(Verdict.IGNORE, decision.reason, decision.detail)
+    return decision
 
 
 def _judge_promoted(evidence: Evidence, alert: Alert, labels: LabelNames) -> Decision:

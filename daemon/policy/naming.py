@@ -20,14 +20,14 @@ def record_name(canary: CanaryRef, revision: str, ordinal: int = 1) -> str:
     return f"{canary.name[: LONGEST - len(suffix) - 9]}-{digest}{suffix}"
 
 
-def next_record_name(canary: Canary, records: Iterable[Rollback]) -> str:
-    """The first name that no finished record holds.
+def next_record_name(canary: Canary, records: Iterable[Rollback], *, dry_run: bool = False) -> str:
+    """The first name that no finished record holds, and none of the other kind (``dry_run``, or not).
 
     A finished record (an earlier analysis of the same revision, a dry run) is history and never reopened.
     Every replica computes the same from the same records, so two of them still collide.
     """
-    finished = {record.name for record in records if record.finished}
+    held = {record.name for record in records if record.finished or record.dry_run is not dry_run}
     ordinal = 1
-    while record_name(canary.ref, canary.revision, ordinal) in finished:
+    while record_name(canary.ref, canary.revision, ordinal) in held:
         ordinal += 1
     return record_name(canary.ref, canary.revision, ordinal)

@@ -42,7 +42,7 @@ def plan(evidence: Evidence, decision: Decision) -> Plan:
     if evidence.record is None:
         if decision.verdict is not Verdict.IGNORE or decision.reason is Reason.DRY_RUN or _bakes(evidence, decision):
             steps.append(OpenRecord(new_record(evidence, intent)))
-    elif not evidence.record.finished:
+    elif not evidence.record.finished and evidence.record.dry_run is intent.dry_run:
         amendment = progress(evidence, intent, evidence.record, decision)
         if amendment:
             steps.append(AmendRecord(evidence.record, amendment))
@@ -125,6 +125,7 @@ def new_record(evidence: Evidence, intent: Intent) -> NewRollback:
         originals=intent.originals,
         checksum=intent.checksum,
         severity=intent.severity,
+        drill=intent.drill,
     )
 
 

@@ -113,8 +113,12 @@ class Gatherer:
 
     def _record(self, standing: Standing, canary: Canary | None, records: tuple[Rollback, ...]) -> Rollback | None:
         """The record of the rollback in force; picks up one that a person, or an earlier life of ours, made."""
+        waiting = [one for one in records if not one.finished and not self._is_over(one, canary)]
+        if standing.intent is not None and standing.intent.dry_run and not all(one.dry_run for one in waiting):
+            standing.end()  # what is only rehearsed stands in no real rollback's way
         if standing.intent is None:
-            unfinished = next((one for one in records if not one.finished and not self._is_over(one, canary)), None)
+            # A real one before a dry run, whichever was made first.
+            unfinished = min(waiting, key=lambda one: one.dry_run, default=None)
             if unfinished is None:
                 return None
             # What an alert asked for was judged before it was written down; a person's act is judged now.
@@ -153,6 +157,7 @@ class Gatherer:
             weights=record.weights,
             originals=record.originals,
             severity=record.severity,
+            drill=record.drill,
         )
 
     def _note_zero(self, standing: Standing, now: datetime.datetime, *, at_zero: bool) -> None:
@@ -165,5 +170,5 @@ class Gatherer:
             standing.zero_since = now
         standing.was_zero = True
 
-    def next_name(self, canary: Canary) -> str:
-        return naming.next_record_name(canary, self._world.records(canary.ref))
+    def next_name(self, canary: Canary, *, dry_run: bool) -> str:
+        return naming.next_record_name(canary, self._world.records(canary.ref), dry_run=dry_run)

@@ -106,7 +106,8 @@ class Judge:
     def read(self, letters: Sequence[Letter], standing: Standing, evidence: Evidence) -> Waiting:
         """Answers at once what needs no act; returns what waits."""
         waiting = Waiting()
-        for letter in letters:
+        # Real ones first: a drill finds what they have begun.
+        for letter in sorted(letters, key=lambda one: one.alert.is_drill):
             decision = deciding.judge(evidence, letter.alert, letter.rule, self._labels)
             if not letter.alert.firing:
                 standing.remember_resolved(letter.alert.key)
@@ -125,7 +126,7 @@ class Judge:
                     else:
                         waiting.for_gate.setdefault(step, []).append((letter, decision))
                 case Verdict.ROLL_BACK | Verdict.ESCALATE:
-                    if standing.intent is None:
+                    if standing.intent is None or self._outweighs(letter, standing.intent):
                         intent = self._begin(standing, evidence, letter, decision)
                         tell = functools.partial(self._observer.rollback_decided, standing.ref, intent, decision)
                         waiting.news.append(tell)
@@ -133,10 +134,15 @@ class Judge:
                     waiting.for_record.append((letter, decision))
         return waiting
 
+    def _outweighs(self, letter: Letter, intent: Intent) -> bool:
+        """What is only rehearsed stands in no real rollback's way; its record is finished after it."""
+        return intent.dry_run and not self._dry_run and not letter.alert.is_drill
+
     def _begin(self, standing: Standing, evidence: Evidence, letter: Letter, decision: Decision) -> Intent:
         canary = evidence.canary
         assert canary is not None  # noqa: S101 - judge() never acts on a canary that does not exist
         alert = letter.alert
+        dry_run = self._dry_run or alert.is_shadow or (alert.is_drill and not canary.drill)
         intent = Intent(
             canary=canary.ref,
             revision=canary.revision,
@@ -144,12 +150,13 @@ class Judge:
             reason=f"{decision.reason}: {alert.name}" if alert.name else str(decision.reason),
             requested_by=REQUESTED_BY,
             signal=_recorded(alert),
-            dry_run=self._dry_run,
+            dry_run=dry_run,
             received_at=letter.received_at,
             decided_at=self._clock.now(),
-            record_name=self._gatherer.next_name(canary),
+            record_name=self._gatherer.next_name(canary, dry_run=dry_run),
             checksum=standing.checksums.get(canary.revision, ""),
             severity=letter.rule.severity,
+            drill=alert.is_drill,
         )
         intent = planning.remember(intent, evidence)
         standing.begin(intent, durable=False, accepted=True)

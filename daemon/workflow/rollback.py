@@ -85,18 +85,19 @@ class Passes:
         record = evidence.record
         if standing.intent is None or record is None:
             return evidence
-        if not record.finished:
+        if not record.finished and record.dry_run is standing.intent.dry_run:
             standing.durable = True
-        elif standing.durable or planning.covers(record, standing.intent):
+        elif record.finished and (standing.durable or planning.covers(record, standing.intent)):
             # Another replica, or a person, has brought it to its end: the same act, or one that began before our
             # signal came and was over after it.
             standing.end()
             return self._gatherer.gather(ref, standing)
         else:
-            # The name belongs to an earlier analysis of this revision that our watch had not shown us yet.
-            canary = evidence.canary
-            name = self._gatherer.next_name(canary) if canary else standing.intent.record_name
-            standing.intent = dataclasses.replace(standing.intent, record_name=name)
+            # The name belongs to an earlier analysis of this revision that our watch had not shown us yet; or what
+            # is to be done has met what is only rehearsed, and neither may write into the other's record.
+            canary, intent = evidence.canary, standing.intent
+            name = self._gatherer.next_name(canary, dry_run=intent.dry_run) if canary else intent.record_name
+            standing.intent, standing.durable = dataclasses.replace(intent, record_name=name), False
             return self._gatherer.gather(ref, standing)
         return evidence
 
@@ -123,7 +124,7 @@ class Passes:
 
     def _is_open(self, step: OpenRecord) -> bool:
         record = self._world.record(step.record.canary, step.record.name)
-        return record is not None and not record.finished
+        return record is not None and not record.finished and record.dry_run is step.record.dry_run
 
     # -- after the steps
 

@@ -224,7 +224,8 @@ class World:
         self._index.put(
             Profile(
                 ref=canary.ref,
-                active=canary.under_analysis,
+                # Nothing that only hints at a canary may mean a drill's, or find two where there is one.
+                active=canary.under_analysis and not canary.drill,
                 workloads=frozenset({canary.workload}),
                 stable_workloads=frozenset({canary.primary_workload}),
                 applications=frozenset({canary.workload, canary.service, canary.canary_service}),

@@ -25,6 +25,8 @@ def says(decision: Decision) -> tuple[str, str]:
     return decision.verdict.value, decision.reason.value
 
 
+DRILL: Any = {"alertname": "PullbackDrill"}
+
 JUDGED: dict[str, tuple[Evidence, Alert, AlertRule, tuple[str, str]]] = {
     "a firing alert whose rule says rollback": (
         facts.evidence(), facts.alert(), facts.ROLLBACK, ("ROLL_BACK", "alert-fires")),
@@ -82,6 +84,11 @@ JUDGED: dict[str, tuple[Evidence, Alert, AlertRule, tuple[str, str]]] = {
         ("IGNORE", "no-active-canary")),
     "there is no canary object": (
         facts.evidence(canary=None), facts.alert(), facts.ROLLBACK, ("IGNORE", "no-active-canary")),
+    "a drill of its own canary": (
+        facts.evidence(canary=facts.canary(drill=True)), facts.alert(**DRILL), facts.ROLLBACK,
+        ("ROLL_BACK", "alert-fires")),
+    "a drill that names a real canary": (
+        facts.evidence(), facts.alert(**DRILL), facts.ROLLBACK, ("IGNORE", "drill-on-real-canary")),
     "it began before this revision's analysis": (
         facts.evidence(), facts.alert(at=-5.001), facts.ROLLBACK, ("IGNORE", "signal-older-than-revision")),
     "it began just within the tolerance of the clocks": (

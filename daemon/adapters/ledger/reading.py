@@ -9,6 +9,7 @@ from daemon.adapters import times
 from daemon.adapters.ledger import aftermath, fields
 from daemon.adapters.ledger.writing import BEFORE, DECIDED_AT, RECEIVED_AT
 from daemon.model.canary import CanaryRef
+from daemon.model.drill import DrillOutcome, DrillResult
 from daemon.model.notice import Severity
 from daemon.model.rollback import (
     Condition,
@@ -58,7 +59,15 @@ def read_rollback(document: Mapping[str, Any]) -> Rollback:
         evidence=aftermath.read_evidence(status.get("evidence")),
         cleanup=aftermath.read_cleanup(status.get("cleanup")),
         notices=aftermath.read_notices(status.get("notices")),
+        drill=bool(spec.get("drill")),
+        drill_result=_read_drill(status.get("drill")),
     )
+
+
+def _read_drill(said: Any) -> DrillResult | None:
+    at = fields.moment(said, "at")
+    outcome = fields.member(DrillOutcome, said.get("outcome"), None) if at is not None else None
+    return None if at is None or outcome is None else DrillResult(outcome, at, fields.text(said, "message"))
 
 
 def _read_timeline(status: Mapping[str, Any], annotations: Mapping[str, str]) -> Timeline:

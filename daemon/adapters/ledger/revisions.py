@@ -100,6 +100,7 @@ def as_status(changed: Changes) -> dict[str, Any]:
         "run": ("run", int),
         "began": ("began", fields.written),
         "promoted_at": ("promotedAt", fields.written),
+        "configs": ("configs", str),
         "workload_revision": ("workloadRevision", str),
         "weights": ("weights", lambda all_: [_weight(one) for one in all_]),
         "checks": ("checks", lambda all_: [_check(one) for one in all_]),
@@ -144,6 +145,7 @@ def _acts(acts: SeenActs) -> dict[str, Any]:
         "advance": acts.advance,
         "approval": acts.approval,
         "approvalAt": fields.written(acts.approval_at),
+        "staleApproval": acts.stale_approval,
         "staleAdvance": acts.stale_advance,
     }
 
@@ -185,6 +187,7 @@ def read_revision(document: Mapping[str, Any]) -> CanaryRevision:
         run=fields.number(status, "run"),
         began=fields.moment(status, "began"),
         promoted_at=fields.moment(status, "promotedAt"),
+        configs=fields.text(status, "configs"),
         workload_revision=fields.text(status, "workloadRevision"),
         weights=tuple(
             SeenWeight(float(weight), since, fields.text(one, "version"))
@@ -234,6 +237,7 @@ def _read_acts(said: Mapping[str, Any]) -> SeenActs:
         advance=fields.text(said, "advance"),
         approval=fields.text(said, "approval"),
         approval_at=fields.moment(said, "approvalAt"),
+        stale_approval=fields.text(said, "staleApproval"),
         stale_advance=fields.text(said, "staleAdvance"),
     )
 

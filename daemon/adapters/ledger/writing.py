@@ -8,6 +8,7 @@ from typing import Any
 from daemon.adapters import times
 from daemon.adapters.kubernetes.resources import CANARIES, ROLLBACKS
 from daemon.adapters.ledger import aftermath
+from daemon.model.drill import DrillResult
 from daemon.model.rollback import Amendment, Condition, NewRollback, RecordedSignal
 from daemon.model.route import Original, WeightChange
 
@@ -36,6 +37,8 @@ def as_document(record: NewRollback) -> dict[str, Any]:
         "requestedBy": record.requested_by,
         "dryRun": record.dry_run,
     }
+    if record.drill:
+        spec["drill"] = True
     if record.severity is not None:
         spec["severity"] = record.severity.value
     if record.signal is not None:
@@ -77,6 +80,7 @@ def as_status(amendment: Amendment) -> dict[str, Any]:
         "originals": None if amendment.originals is None else _originals(amendment.originals),
         "proof": None if amendment.proof is None else list(amendment.proof),
         "conditions": None if amendment.conditions is None else [_condition(one) for one in amendment.conditions],
+        "drill": None if amendment.drill_result is None else _drill(amendment.drill_result),
     }
     plain = {key: value for key, value in plain.items() if value is not None}
     return status | plain | aftermath.as_status(amendment)
@@ -123,6 +127,12 @@ def _originals(originals: tuple[Original, ...]) -> list[dict[str, Any]]:
         }
         for one in originals
     ]
+
+
+def _drill(result: DrillResult) -> dict[str, str]:
+    return {
+        "outcome": result.outcome.value, "at": times.write(result.at), "message": result.message[:_TEXT_MOST],
+    }  # fmt: skip
 
 
 def _condition(one: Condition) -> dict[str, str]:
