@@ -144,6 +144,14 @@ class FiringAlerts(Protocol):
         ...
 
 
+class DrillLog(Protocol):
+    """Where whoever runs a drill finds what became of its alert when no record was made."""
+
+    async def ignored(self, alert: Alert, decision: Decision, at: datetime.datetime) -> None:
+        """Raises the NeighbourError family."""
+        ...
+
+
 class Ledger(Protocol):
     """The records."""
 

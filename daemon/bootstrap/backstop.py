@@ -8,7 +8,7 @@ from daemon import ports
 from daemon.adapters import alertmanager
 from daemon.adapters.kubernetes.watches import Watches
 from daemon.bootstrap.seeing import Surroundings
-from daemon.model import errors
+from daemon.model import drill, errors
 from daemon.model.rules import first_match
 from daemon.model.signal import AlertGroup, Source
 from daemon.settings import Settings
@@ -49,7 +49,10 @@ def pulling(
 def firing(
     settings: Settings, session: aiohttp.ClientSession, wanted: Callable[[Mapping[str, str]], bool]
 ) -> ports.FiringAlerts | None:  # fmt: skip
-    """What asks Alertmanager for the alerts whose labels are ``wanted``; None when no Alertmanager is configured."""
+    """What asks Alertmanager for the alerts whose labels are ``wanted``; None when no Alertmanager is configured.
+
+    Never a drill's: it is to find out whether the webhook comes, and says nothing about a real canary.
+    """
     pull = settings.pull
     if not pull.alertmanager_urls:
         return None
@@ -58,7 +61,7 @@ def firing(
         urls=pull.alertmanager_urls,
         receiver=pull.receiver,
         read=_read,
-        wanted=wanted,
+        wanted=lambda labels: not drill.is_drill(labels) and wanted(labels),
         bearer_token_file=pull.bearer_token_file,
         username=pull.username,
         password_file=pull.password_file,

@@ -106,6 +106,7 @@ def _tellers(
                 clock=surroundings.clock,
                 break_glass=break_glass.commands,
                 style=wording.Style(severity=settings.policy.severity, dashboard=settings.notices.dashboard_url),
+                drills=settings.notices.drills,
             )
         )
         if channel.manner is not Manner.INCIDENT:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import aiohttp
 
 from daemon import ports
-from daemon.adapters import break_glass, flagger, ledger, notify, prometheus
+from daemon.adapters import break_glass, drill_log, flagger, ledger, notify, prometheus
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import CANARIES
 from daemon.adapters.kubernetes.watches import Watches
@@ -24,7 +24,7 @@ from daemon.telemetry.logs import Logs, configure
 from daemon.telemetry.metrics import CanarySeen, Metrics, Seen
 from daemon.web.promises import Bounds, Rooms
 from daemon.web.server import Server
-from daemon.workflow import proving, rollback
+from daemon.workflow import drilling, proving, rollback
 from daemon.workflow.executing import Executor
 from daemon.workflow.intake import Intake
 from daemon.workflow.letters import Judge, Letter
@@ -95,7 +95,8 @@ async def _start(
         surroundings, sight, client, audience.gather(metrics, logs), lambda: watches.whole
     )  # fmt: skip
     listener = Listener(world=sight.world, clock=surroundings.clock, note=chronicle.note)
-    observer = audience.gather(metrics, logs, listener)
+    drills = drilling.DrillListener(drill_log.KubernetesDrillLog(client), surroundings.clock)
+    observer = audience.gather(metrics, logs, listener, drills)
     checking = gatekeeping.runner(settings, surroundings, made, observer)
     checking.heard = listener.checked
     channels = notify.build(
@@ -177,6 +178,7 @@ async def _start(
     lifecycle.on_stop("mailboxes", lambda: mailboxes.drain(drain), within=drain + _SPARE)
     lifecycle.on_stop("turning away", lambda: _turn_away(server, linger), within=linger + _SPARE)
     lifecycle.actor("watches", watches.run())
+    lifecycle.actor("drills", drills.run())
     lifecycle.actor("elector", leading.once_whole(watches, elector.run()))
     if pulling is not None:
         lifecycle.actor("pulling", pulling.run())
@@ -261,6 +263,7 @@ def _seen(sight: Sight, showing: Showing, watches: Watches, watchdog: Watchdog, 
         watchdog_age=watchdog.age,
         undelivered=lambda: showing.undelivered(channels),
         refusing=showing.refusing,
+        drills=lambda: drilling.last_drills(sight.world.all_records()),
     )
 
 

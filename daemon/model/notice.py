@@ -99,6 +99,7 @@ class Story:
     began_at: datetime.datetime
     """When the signal was received."""
     dry_run: bool = False
+    drill: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

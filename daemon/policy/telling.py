@@ -41,6 +41,9 @@ class Chapter:
 REMARKED = frozenset({Word.ESCALATED, Word.RAISED_AGAIN, Word.CLEANUP_TROUBLE})
 """What a reader of a chat must be told anew: rewriting a message rings nowhere."""
 
+DRILL = "DRILL"
+"""What everything that is said about a drill begins with."""
+
 _REMARK = "remark-"
 
 _ENDINGS = {
@@ -102,28 +105,37 @@ def _exactly(record: Rollback, milestone: Milestone) -> datetime.datetime | None
 
 
 def due(
-    record: Rollback, channel: str, manner: Manner, *, closes: bool, story: Callable[[], Story], now: datetime.datetime
-) -> tuple[Message, ...]:
+    record: Rollback, channel: str, manner: Manner, *, closes: bool, story: Callable[[], Story], now: datetime.datetime,
+    drills: bool = False,
+) -> tuple[Message, ...]:  # fmt: skip
     """The messages that one channel has yet to take, in their order. What it refused for good is not sent again;
     what comes later is.
 
-    ``closes``: the channel wants its incidents closed when the rollback has completed.
+    ``closes``: the channel wants its incidents closed when the rollback has completed. ``drills``: chats are told of
+    drills; what wakes people up never is.
     """
-    missing = _missing(record, channel, manner, closes=closes, now=now)
+    missing = _missing(record, channel, manner, closes=closes, now=now, drills=drills)
     if not missing:
         return ()
     telling = story()
-    return tuple(Message(key, saying, telling, one.at, one.text, covers) for saying, key, one, covers in missing)
+    drill = f"{DRILL}: " if record.drill else ""
+    return tuple(
+        Message(key, saying, telling, one.at, f"{drill}{one.text}", covers) for saying, key, one, covers in missing
+    )
 
 
-def is_due(record: Rollback, channel: str, manner: Manner, *, closes: bool, now: datetime.datetime) -> bool:
+def is_due(
+    record: Rollback, channel: str, manner: Manner, *, closes: bool, now: datetime.datetime, drills: bool = False
+) -> bool:
     """Whether ``due`` has something. Cheap, and without a word of the story."""
-    return bool(_missing(record, channel, manner, closes=closes, now=now))
+    return bool(_missing(record, channel, manner, closes=closes, now=now, drills=drills))
 
 
 def _missing(
-    record: Rollback, channel: str, manner: Manner, *, closes: bool, now: datetime.datetime
+    record: Rollback, channel: str, manner: Manner, *, closes: bool, now: datetime.datetime, drills: bool
 ) -> list[_Wanted]:  # fmt: skip
+    if record.drill and (manner is Manner.INCIDENT or (manner is Manner.MESSAGE and not drills)):
+        return []
     notice = record.notice(channel) or Notice(channel, dedup_key(record))
     if not notice.due and _is_history(record, now, known=bool(notice.answered)):
         return []

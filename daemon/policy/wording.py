@@ -52,6 +52,7 @@ def story(record: Rollback, canary: Canary | None, break_glass: Iterable[str], u
         commands=tuple(_commands(record, break_glass, undo, mood)),
         began_at=record.started_at,
         dry_run=record.dry_run,
+        drill=record.drill,
     )
 
 
@@ -74,9 +75,14 @@ def _ended_by(record: Rollback, *reasons: Reason) -> bool:
 
 
 def _title(record: Rollback, mood: Mood) -> str:
-    name = str(record.canary)
+    drill = f"{telling.DRILL}: " if record.drill else ""
     if record.dry_run:
-        return f"DRY RUN: {name} would be rolled back"
+        return f"DRY RUN: {drill}{record.canary} would be rolled back"
+    return drill + _state(record, mood)
+
+
+def _state(record: Rollback, mood: Mood) -> str:
+    name = str(record.canary)
     match record.phase, mood:
         case _, Mood.NEEDED:
             return f"Action needed: {name}"

@@ -49,6 +49,8 @@ class Notices(Group):
     """By a name of your own: ``kind`` (slack, pagerduty, opsgenie, webhook, kubernetes-events) and its options."""
     dashboard_url: str = ""
     """Linked from every notice; ``$namespace``, ``$canary`` and ``$revision`` are filled in."""
+    drills: bool = False
+    """Chats are told of ``pullback drill`` too. Events and webhooks always are, and no incident is ever opened."""
 
     @pydantic.field_validator("channels")
     @classmethod

@@ -53,6 +53,8 @@ class Seen:
     """Rollbacks that a channel has not been told all about, by channel."""
     refusing: Callable[[], Iterable[tuple[CanaryRef, str, float]]]
     """Gates at which a revision waits, a soak aside: canary, hook, seconds."""
+    drills: Callable[[], Mapping[str, float]] = dict
+    """When the last drill ended (epoch), by its outcome."""
 
 
 class Metrics:
@@ -162,6 +164,8 @@ class Metrics:
         self._steps.labels(type(outcome.step).__name__, word).inc()
 
     def rollback_moved(self, before: Rollback | None, after: Rollback) -> None:
+        if after.drill:
+            return  # told by a gauge of its own
         timeline, began = after.timeline, after.started_at
         done = before.timeline if before else None
         for until, moment, seen in (
@@ -257,6 +261,12 @@ class _World(Collector):
         for ref, hook, seconds in self._seen.refusing():
             refusing.add_metric([ref.namespace, ref.name, hook], seconds)
         yield refusing
+        drills = GaugeMetricFamily(
+            "pullback_last_drill_timestamp_seconds", "When the last drill of that outcome ended.", labels=["outcome"]
+        )
+        for outcome, moment in self._seen.drills().items():
+            drills.add_metric([outcome], moment)
+        yield drills
         silence = self._seen.watchdog_age()
         if silence is not None:
             yield GaugeMetricFamily(

@@ -33,7 +33,9 @@ class Telling:
         clock: ports.Clock,
         break_glass: Callable[[Evidence], Sequence[str]],
         style: wording.Style,
+        drills: bool = False,
     ) -> None:
+        """``drills``: chats are told of drills too."""
         self.name = f"notice {outbox.name}"
         self._outbox = outbox
         self._world = world
@@ -42,12 +44,13 @@ class Telling:
         self._clock = clock
         self._break_glass = break_glass
         self._style = style
+        self._drills = drills
 
     def concerns(self, ref: CanaryRef) -> bool:
         return any(
             record.begun and telling.is_due(
                 record, self._outbox.name, self._outbox.channel.manner,
-                closes=self._outbox.channel.closes, now=self._clock.now(),
+                closes=self._outbox.channel.closes, now=self._clock.now(), drills=self._drills,
             )
             for record in self._world.records(ref)
         )  # fmt: skip
@@ -78,7 +81,7 @@ class Telling:
         channel = self._outbox.channel
         return telling.due(
             record, self._outbox.name, channel.manner,
-            closes=channel.closes, story=lambda: self._story(record), now=self._clock.now(),
+            closes=channel.closes, story=lambda: self._story(record), now=self._clock.now(), drills=self._drills,
         )  # fmt: skip
 
     def _story(self, record: Rollback) -> Story:

@@ -54,6 +54,7 @@ async def test_the_body_says_everything(tmp_path: Path) -> None:
             "commands": ["kubectl describe rollback podinfo-abc -n test"],
             "text": "rollback of revision podinfo:6.0.1",
             "dryRun": False,
+            "drill": False,
         }
         headers = server.requests[0].headers
         assert headers["Content-Type"] == "application/json"

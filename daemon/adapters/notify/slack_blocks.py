@@ -57,7 +57,8 @@ def remark(message: Message, mention: str) -> Card:
     """One line beneath the card; ``mention`` is markup out of the configuration, used when a person is needed."""
     emoji = _EMOJI[message.story.mood]
     said = f"{emoji} {text.clean(message.text).strip() or text.headline(message.story)}"
-    calling = mention if message.story.mood is Mood.NEEDED and not message.story.dry_run else ""
+    real = not (message.story.dry_run or message.story.drill)
+    calling = mention if message.story.mood is Mood.NEEDED and real else ""
     blocks: list[Block] = []
     if calling:
         blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": calling, "verbatim": True}})

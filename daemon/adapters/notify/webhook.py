@@ -104,6 +104,7 @@ def _document(message: Message) -> dict[str, Any]:
         "commands": [_short(one) for one in story.commands[:_MANY]],
         "text": _short(message.text),
         "dryRun": story.dry_run,
+        "drill": story.drill,
     }
 
 
