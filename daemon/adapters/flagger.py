@@ -104,6 +104,12 @@ def _steps(analysis: Mapping[str, Any]) -> tuple[float, ...]:
     return tuple(sorted(float(one) for one in listed if isinstance(one, int))) if isinstance(listed, list) else ()
 
 
+def _digest(configs: Any) -> str:
+    if not isinstance(configs, dict) or not configs:
+        return ""
+    return hashlib.sha256(json.dumps(configs, sort_keys=True).encode()).hexdigest()[:10]
+
+
 def _hook_types(analysis: Mapping[str, Any]) -> list[str]:
     webhooks = analysis.get("webhooks") or ()
     # Flagger's own default for a webhook without a type.
