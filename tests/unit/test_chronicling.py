@@ -23,10 +23,8 @@ PENDING: dict[str, Any] = {"revision": "", "phase": RevisionPhase.PENDING, "run"
 
 def seen(at: float = 2000, *, weight: float | None = 5, version: str = "", **changes: Any) -> Sighting:
     """The canary of ``record()``; ``template`` and ``number`` are its workload's, all else is about the canary."""
-    workload = facts.workload(
-        template=changes.pop("template", "t2"), revision_number=changes.pop("number", "7")
-    )  # fmt: skip
-    workload = None if changes.pop("gone", False) else workload
+    gone, template, number = changes.pop("gone", False), changes.pop("template", "t2"), changes.pop("number", "7")
+    workload = None if gone else facts.workload(template=template, revision_number=number)
     return Sighting(facts.after(at), revisions.staged(**changes), workload, weight, version)
 
 

@@ -75,7 +75,7 @@ def test_where_the_controller_goes_from_here(steps: tuple[float, ...], weight: f
     assert staging.next_weight(steps, weight) == ahead
 
 
-WEIGHTS = st.sampled_from([0, 5, 10, 25, 30, 50, 100])
+WEIGHTS: st.SearchStrategy[float] = st.sampled_from([0.0, 5.0, 10.0, 25.0, 30.0, 50.0, 100.0])
 
 
 def one_after_another(seen: list[tuple[float, int]]) -> list[tuple[float, float]]:
