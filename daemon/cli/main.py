@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from daemon import bootstrap, settings
 from daemon.cli import acting, approving, arguments, asking, looking, recounting, surveying
+from daemon.doctor import command as doctor
 from daemon.model import errors
 from daemon.model.history import Filter
 from daemon.model.rollback import RollbackPhase, Trigger
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     _explain(commands)
     _plan(commands)
     _check_config(commands)
+    doctor.add(commands, arguments.reaching, arguments.loaded)
     return parser
 
 

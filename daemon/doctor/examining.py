@@ -21,6 +21,7 @@ from daemon.doctor import (
 from daemon.doctor.documents import Document, Script
 from daemon.doctor.findings import Finding
 from daemon.doctor.known import Known
+from daemon.model import errors
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ def offline(files: list[pathlib.Path], known: Known) -> Report:
     written: list[Script] = []
     for path in files:
         more, shell = documents.read(path)
+        if not more and not shell:
+            raise errors.ConfigurationError(f"{path}:1: nothing to examine: no YAML, and no fence with YAML or shell")
         read += more
         written += shell
     return examine(read, written, known)

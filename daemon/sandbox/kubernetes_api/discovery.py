@@ -138,6 +138,8 @@ def review(path: str, body: Any, user: str, faults: Faults) -> JsonObject | None
         asked.get("resource", ""),
         asked.get("group", ""),
         asked.get("namespace", ""),
+        asked.get("name", ""),
+        asked.get("subresource", ""),
     )
     denied = faults.denies(*where)
     status: JsonObject = {"allowed": not denied}

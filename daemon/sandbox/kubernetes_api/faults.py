@@ -142,9 +142,9 @@ class Faults:
                     break
         return struck
 
-    def denies(self, verb: str, resource: str, group: str, namespace: str) -> bool:
+    def denies(self, verb: str, resource: str, group: str, namespace: str, name: str, subresource: str) -> bool:
         """Would RBAC say no? Only lasting 403 rules count: that is how a sandbox spells a missing role."""
-        call = Call("", "", verb, group, resource, namespace)
+        call = Call("", "", verb, group, resource, namespace, name, subresource)
         return any(f.action == "status" and f.code == 403 and f.times is None and f.concerns(call) for f in self)
 
     def cut_watches(self, resource: str | None = None) -> int:

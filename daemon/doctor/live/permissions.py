@@ -1,0 +1,118 @@
+"""What the daemon needs of the API server, asked verb by verb for whoever runs this (SelfSubjectAccessReview)."""
+
+import asyncio
+import dataclasses
+import pathlib
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from daemon.adapters.kubernetes.client import KubernetesClient
+from daemon.adapters.kubernetes.resources import Resource
+from daemon.doctor.findings import Finding, fail, fine
+from daemon.model import errors
+from daemon.settings import Settings
+
+REVIEWS = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
+_AT_ONCE = 16
+_OWN_NAMESPACE = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Need:
+    """``resource`` may name a subresource, as in ``deployments/scale``."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+    why: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.resource}.{self.group}".rstrip(".")
+
+
+_SEEN = ("get", "list", "watch")
+NEEDS = (
+    Need("flagger.app", "canaries", (*_SEEN, "patch"), "canaries are watched, pauses are written on them"),
+    Need("networking.istio.io", "virtualservices", (*_SEEN, "patch"), "the brake: weights are written here"),
+    Need("apps", "deployments", _SEEN, "versions and readiness"),
+    Need("apps", "deployments/scale", ("patch",), "cleanup"),
+    Need("pullback.dev", "rollbacks", (*_SEEN, "create", "delete"), "records"),
+    Need("pullback.dev", "rollbacks/status", ("patch",), "records"),
+    Need("pullback.dev", "canaryrevisions", (*_SEEN, "create", "delete"), "soaks and gates"),
+    Need("pullback.dev", "canaryrevisions/status", ("patch",), "soaks and gates"),
+    Need("autoscaling", "horizontalpodautoscalers", ("list", "patch"), "cleanup"),
+    Need("keda.sh", "scaledobjects", ("list", "patch"), "cleanup"),
+    Need("", "pods", ("list",), "evidence"),
+    Need("", "pods/log", ("get",), "evidence"),
+    Need("", "configmaps", ("get", "create"), "evidence"),
+    Need("", "events", ("list", "create"), "evidence, and the story in kubectl describe"),
+)
+JOBS = Need("batch", "jobs", ("get", "create"), "checks of kind job")
+
+
+def needed(settings: Settings) -> tuple[Need, ...]:
+    """Where canaries are."""
+    jobs = any(check.get("kind") == "job" for check in settings.gates.checks.values())
+    return (*NEEDS, JOBS) if jobs else NEEDS
+
+
+async def examine(settings: Settings, client: KubernetesClient, served: Collection[str]) -> list[Finding]:
+    """``served`` are the groups there are: what belongs to a group that is not installed is not needed."""
+    who = await _who(client)
+    bound = asyncio.Semaphore(_AT_ONCE)
+    wanted = [(one, namespace) for namespace in settings.kubernetes.namespaces or ("",)
+              for one in needed(settings) if one.group != "keda.sh" or one.group in served]  # fmt: skip
+    leases = settings.lease.namespace or _own_namespace()
+    group, why = "coordination.k8s.io", "who leads"
+    wanted.append((Need(group, "leases", ("create",), why), leases))
+    wanted.append((Need(group, "leases", ("get", "update"), why, settings.lease.name), leases))
+
+    async def missing(need: Need, namespace: str) -> list[str]:
+        async with bound:
+            return [verb for verb in need.verbs if not await _allowed(client, need, verb, namespace)]
+
+    answers = await asyncio.gather(*(missing(*one) for one in wanted))
+    found = list(_missing(who, wanted, answers))
+    asked = sum(len(need.verbs) for need, _ in wanted)
+    if not found:
+        found = [fine("permissions/all", f"cluster, as {who}", f"{asked} permissions that the daemon needs are there")]
+    note = "whoever runs this was checked; the daemon's own account is, where this runs as it, in its pod"
+    return [*found, fine("permissions/who", f"cluster, as {who}", note)]
+
+
+def _missing(who: str, wanted: list[tuple[Need, str]], answers: list[list[str]]) -> Iterator[Finding]:
+    for (need, namespace), verbs in zip(wanted, answers, strict=True):
+        if verbs:
+            scope = f"namespace {namespace}" if namespace else "the whole cluster"
+            yield fail(
+                "permissions/missing", f"cluster, as {who}",
+                f"may not {', '.join(verbs)} {need} in {scope}: {need.why}",
+                "every verb that the daemon calls", f"a Role with apiGroups: [{need.group!r}], resources: "
+                f"[{need.resource}], verbs: [{', '.join(need.verbs)}]; the chart has it",
+            )  # fmt: skip
+
+
+async def _allowed(client: KubernetesClient, need: Need, verb: str, namespace: str) -> bool:
+    resource, _, subresource = need.resource.partition("/")
+    asked: dict[str, Any] = {"verb": verb, "group": need.group, "resource": resource}
+    narrower = {"subresource": subresource, "namespace": namespace, "name": need.name}
+    asked |= {key: value for key, value in narrower.items() if value}
+    body = {"apiVersion": REVIEWS.api_version, "kind": REVIEWS.kind, "spec": {"resourceAttributes": asked}}
+    review = await client.create(REVIEWS, None, body)
+    return bool((review.get("status") or {}).get("allowed"))
+
+
+def _own_namespace() -> str:
+    """Where the daemon would keep its lease, ran it here."""
+    try:
+        return _OWN_NAMESPACE.read_text(encoding="utf-8").strip()
+    except OSError:
+        return "default"
+
+
+async def _who(client: KubernetesClient) -> str:
+    try:
+        return await client.whoami() or "nobody that the API server names"
+    except (errors.Missing, errors.Refused):
+        return "somebody (the API server does not say)"
