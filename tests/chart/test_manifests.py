@@ -130,6 +130,7 @@ def test_prometheus_scrapes_what_the_service_names() -> None:
     (endpoint,) = monitor["spec"]["endpoints"]
     assert endpoint["port"] in {port["name"] for port in the(manifests, "Service")["spec"]["ports"]}
     assert (endpoint["path"], endpoint["scheme"]) == ("/metrics", "http")
+    assert endpoint["honorLabels"] is True, "or the canary's namespace becomes exported_namespace"
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     assert monitor["spec"]["selector"]["matchLabels"].items() <= the(manifests, "Service")["metadata"]["labels"].items()
     (secured,) = the(render(MATRIX["TLS"]), "ServiceMonitor")["spec"]["endpoints"]

@@ -14,6 +14,7 @@ from daemon.sandbox import stopwatch
 from daemon.sandbox.packages import AlertingBinaries
 from daemon.sandbox.shop import CANARY, NEW
 from daemon.sandbox.stack import Pace, Stack, running
+from tests.e2e import dashboard
 
 pytestmark = pytest.mark.e2e
 
@@ -41,13 +42,17 @@ async def test_a_failing_canary_gets_nothing_more_within_seconds(
 ) -> None:
     folder = tmp_path / "run [1]"  # to Prometheus, which takes rule files for patterns, such a name is one
     folder.mkdir()
-    async with running(folder, alerting_binaries, print) as stack:
+    async with running(folder, alerting_binaries, print) as stack, dashboard.opened(stack) as grafana:
         await begin_to_fail(stack)
         await stack.until(lambda: stack.mesh.left_at(CANARY), "weight 0 in force")
         await asyncio.sleep(IN_FLIGHT)
         cut = await stopwatch.count(stack)
         await completed(stack)
         end = await stopwatch.count(stack)
+        await asyncio.sleep(2 * stack.pace.scrape_seconds)  # what happened last is scraped by then
+        without_data = await grafana.without_data()
+        on_the_routes = await grafana.shown("Weight on the routes")
+        of_the_traffic = await grafana.shown("Traffic distribution", "B")
 
     (record,) = stack.records()
     status, signal = record["status"], record["spec"]["signal"]
@@ -75,6 +80,11 @@ async def test_a_failing_canary_gets_nothing_more_within_seconds(
     assert epoch(status["zeroedAt"]) - first_bad < 10
     assert stack.phase() == "Failed"
     assert stack.weight() == 0
+
+    assert not without_data, "queries of the shipped dashboard, or of the Flagger example"
+    assert (on_the_routes[0], on_the_routes[-1]) == (10, 0)
+    assert max(of_the_traffic) == pytest.approx(10, abs=6)
+    assert of_the_traffic[-1] == 0
 
 
 async def test_killed_and_stopped_at_every_turn_it_converges_with_one_record(
