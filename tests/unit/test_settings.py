@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.adapters import checks
+from daemon.model import stages
 from daemon.model.errors import ConfigurationError
 from daemon.model.rules import Act, LabelNames
 from daemon.settings import Settings, load
@@ -192,3 +195,87 @@ def test_the_default_rules_roll_back_what_is_critical_and_pause_on_what_warns() 
 def test_a_dollar_sign_can_be_written_in_a_query() -> None:
     query = 'up{code=~"5..$$", ns="$namespace", w="${workload}"}'
     assert Settings(proof={"prometheus_query": query}).proof.prometheus_query == query  # type: ignore[arg-type]
+
+
+# -- what opens gates
+
+
+def promql(**profiles: Any) -> dict[str, Any]:
+    """One check, named ``errors``, and profiles."""
+    return {"gates": {"checks": {"errors": {"kind": "promql", "query": "1"}}, "profiles": profiles}}
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (promql(default={"rollout": ["latency"]}),
+         "gates: Value error, profiles.default: no check 'latency' in gates.checks; there are: errors"),
+        (promql(default={}, payments={"load": "hey"}),
+         "gates: Value error, profiles.payments: no check 'hey' in gates.checks; there are: errors"),
+        ({"gates": {"profiles": {"default": {"pre_rollout": ["smoke"]}}}}, "there are: none"),
+        (promql(payments={}), "gates: Value error, profiles: expected one named 'default'"),
+        (promql(default={"rolout": []}), "gates.profiles.default.rolout: "),
+        (promql(default={}, Payments={}), "gates.profiles: Value error, 'Payments': expected a name of lower case"),
+        ({"gates": {"checks": {"a_b": {"kind": "http"}}}}, "gates.checks: Value error, 'a_b': expected a name"),
+        ({"gates": {"checks": {"a" * 41: {"kind": "http"}}}}, "40 at most"),
+        ({"gates": {"checks": {"a": "http"}}}, "gates.checks.a: "),
+        (promql(default={"stages": [{"weight": 25}, {"weight": 5}]}),
+         "gates.profiles.default.stages: Value error, expected weights that rise from stage to stage, got 25, 5"),
+        (promql(default={"stages": [{"weight": 5}, {"weight": 5}]}), "gates.profiles.default.stages: "),
+        ({"policy": {"stages": [{"weight": 50, "soak": "30m"}, {"weight": 25}]}},
+         "policy.stages: Value error, expected weights that rise from stage to stage, got 50, 25"),
+        ({"policy": {"stages": [{"weight": 101}]}}, "policy.stages.0.weight: "),
+        ({"policy": {"stages": [{"weight": -1}]}}, "policy.stages.0.weight: "),
+        ({"policy": {"stages": [{"soak": "30m"}]}}, "policy.stages.0.weight: "),
+        ({"policy": {"stages": [{"weight": 5, "soak": "a while"}]}}, "policy.stages.0.soak: "),
+        ({"policy": {"promotion": {"approval": "maybe"}}}, "policy.promotion.approval: "),
+        ({"policy": {"promotion": {"approvals": 0}}}, "policy.promotion.approvals: "),
+        ({"policy": {"promotion": {"expires": 0}}}, "policy.promotion.expires: "),
+        (promql(default={"promotion": {"approvals": 11}}), "gates.profiles.default.promotion.approvals: "),
+        ({"gates": {"answer_within": "1.5s"}}, "gates.answer_within: "),
+        ({"gates": {"pre_rollout_within": "1m"}}, "gates.pre_rollout_within: "),
+        ({"gates": {"retry": 0}}, "gates.retry: "),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_gates_that_could_never_open_as_meant_are_refused_by_field(document: Any, said: str, tmp_path: Path) -> None:
+    assert said in refusal(written(tmp_path, document))
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        ({"kind": "prometheus"}, "gates.checks.errors.kind: expected one of alerts, http, image, job, promql"),
+        ({"kind": "prometheus"}, ", got 'prometheus'"),
+        ({}, "gates.checks.errors.kind: expected one of "),
+        ({"kind": "promql", "qery": "1"}, "gates.checks.errors.qery: no such option; expected some of: "),
+    ],
+    ids=str,
+)
+def test_a_check_of_no_kind_is_refused_with_the_kinds_that_there_are(check: Any, said: str, tmp_path: Path) -> None:
+    loaded = load(written(tmp_path, {"gates": {"checks": {"errors": check}}}))
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        checks.check(loaded.gates.checks)
+
+
+def test_a_profile_says_otherwise_or_has_what_the_policy_says(tmp_path: Path) -> None:
+    document = promql(
+        default={"rollout": ["errors"]},
+        swift={"stages": [], "promotion": {"approval": "none", "approvals": 2}},
+        slow={"stages": [{"weight": 5, "soak": "1h"}], "promotion": {"approvals": 2, "expires": "1h", "bake": 0}},
+    )
+    document["policy"] = {"stages": [{"weight": 0, "soak": "15m"}], "promotion": {"bake": "1m"}}
+    profiles = load(written(tmp_path, document)).profiles
+    assert profiles["default"] == stages.Profile(
+        rollout=("errors",), stages=(stages.Stage(0, 900),), promotion=stages.Promotion(1, 4 * 3600, 60)
+    )
+    assert (profiles["swift"].stages, profiles["swift"].promotion.approvals) == ((), 0)
+    assert profiles["slow"].stages == (stages.Stage(5, 3600),)
+    assert profiles["slow"].promotion == stages.Promotion(2, 3600, 0)
+
+
+def test_nothing_configured_is_the_plan_of_the_seed_and_one_persons_approval() -> None:
+    (profile,) = Settings().profiles.values()
+    soaks = [(stage.weight, stage.soak / 60) for stage in profile.stages]
+    assert soaks == [(0, 15), (5, 30), (25, 30), (50, 30)]
+    assert profile.promotion == stages.Promotion(approvals=1, expires=4 * 3600, bake=600)

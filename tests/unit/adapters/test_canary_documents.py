@@ -141,7 +141,7 @@ def test_a_canary_names_its_profile() -> None:
     st.text(max_size=30) | st.sampled_from(["rev2", "ann", UNTIL, "25", "true"]),
 ))  # fmt: skip
 def test_whatever_people_write_reading_it_fails_nobody(annotations: dict[str, str]) -> None:
-    read = canary(**annotations)
+    read = canary(None, **annotations)
     assert read.approval is None or all(name == name.strip() != "" for name in read.approval.by)
     assert read.advance is None or 0 <= read.advance.to <= 100
 
