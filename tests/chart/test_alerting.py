@@ -38,6 +38,41 @@ def test_prometheus_gets_every_rule_as_it_is() -> None:
         assert one["metadata"]["labels"]["release"] == "prometheus"
 
 
+def test_figures_and_runbook_are_replaced_wherever_they_stand() -> None:
+    figures = {
+        "errorRate": 0.1, "requests": 7, "fastErrorRate": 0.015, "fastRequests": 8, "latencyRatio": 1.5,
+    }  # fmt: skip
+    files = ["application-rules", "canary-rules"]
+    rules = {"enabled": True, "files": files, "runbookUrl": "https://wiki.example/run", "thresholds": figures}
+    rendered = of(render({**MINIMAL, "prometheusRule": rules}), "PrometheusRule")
+    assert [one["metadata"]["name"] for one in rendered] == [f"pullback-{name}" for name in files]
+    for one in rendered:
+        alerts = {rule["alert"]: rule for group in one["spec"]["groups"] for rule in group["rules"] if "alert" in rule}
+        slow, fast = alerts["CanaryHighErrorRate"], alerts["CanaryHighErrorRateFastBurn"]
+        assert slow["expr"].endswith("> 0.1")
+        assert fast["expr"].endswith("> 0.015")
+        assert "requests:slow >= 7\n" in slow["expr"]
+        assert "requests:fast >= 8\n" in fast["expr"]
+        assert slow["annotations"]["threshold"] == "10 percentage points above stable"
+        assert "more than 1.5 percentage points above" in fast["annotations"]["description"]
+        latency = alerts["CanaryLatencyDegradation"]
+        assert "* 1.5\n" in latency["expr"]
+        assert "1.2" not in latency["expr"]
+        assert latency["annotations"]["threshold"] == "50% above stable"
+        assert "more than 50% above" in latency["annotations"]["description"]
+        for alert in alerts.values():
+            url = alert["annotations"]["runbook_url"]
+            assert url == f"https://wiki.example/run#{alert['alert'].lower()}"
+
+
+def test_every_rule_file_of_the_chart_can_be_asked_for_and_is_by_default() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))["prometheusRule"]
+    schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))["properties"]["prometheusRule"]
+    there = [Path(name).stem for name in names(CHART / "files" / "prometheus")]
+    assert values["files"] == there
+    assert schema["properties"]["files"]["items"]["enum"] == there
+
+
 @pytest.mark.parametrize(
     ("name", "address"),
     [
