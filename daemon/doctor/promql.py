@@ -61,15 +61,19 @@ def parse(text: str) -> Expression:
 
 
 def tokens(text: str) -> Iterator[Token]:
-    position = 0
+    position, last = 0, ""
     while position < len(text):
         found = _TOKEN.match(text, position)
         if found is None:
             raise NotReadError(f"{text[position : position + 20]!r} at character {position + 1}")
         kind = found.lastgroup or ""
+        word = found[0]
+        if last == "duration" and kind == "name" and word.startswith(":"):
+            kind, word = "operator", ":"  # [10m:30s]: names may begin with a colon, but not there
         if kind != "space":
-            yield Token(kind, found[0], position)
-        position = found.end()
+            yield Token(kind, word, position)
+            last = kind
+        position += len(word)
 
 
 class _Parser:

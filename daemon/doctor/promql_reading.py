@@ -108,7 +108,7 @@ def scale(measured: Expression, recordings: Recordings) -> float | None:
             if divisor:
                 return None if inner is None else inner / divisor
             by_number = number(measured.left) is not None
-            return None if by_number else (inner or 1.0)
+            return None if by_number else (inner or _factor(measured.left))
         case Binary(operator="*"):
             for factor, rest in ((number(measured.left), measured.right), (number(measured.right), measured.left)):
                 if factor is not None:
@@ -127,6 +127,15 @@ def scale(measured: Expression, recordings: Recordings) -> float | None:
             return scale(measured.arguments[-1], recordings) if measured.arguments else None
         case _:
             return None
+
+
+def _factor(expression: Expression) -> float:
+    """The constants by which a measure is multiplied: 100 of ``100 * sum(errors)``."""
+    if isinstance(expression, Binary) and expression.operator == "*":
+        for factor, rest in ((expression.left, expression.right), (expression.right, expression.left)):
+            if (value := number(factor)) is not None:
+                return abs(value) * _factor(rest)
+    return 1.0
 
 
 def is_quantile(expression: Expression, recordings: Recordings) -> bool:

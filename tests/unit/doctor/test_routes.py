@@ -1,0 +1,116 @@
+"""Routes: paths that stay, and paths that nobody can close."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.doctor.reading import bad, examined, the
+
+
+def to(host: str, weight: int | None = None, subset: str = "") -> dict[str, Any]:
+    destination = {"host": host, **({"subset": subset} if subset else {})}
+    return {"destination": destination, **({} if weight is None else {"weight": weight})}
+
+
+def service(*rules: Any, name: str = "shop", hosts: tuple[str, ...] = ("shop",), **spec: Any) -> str:
+    return yaml.safe_dump({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"name": name, "namespace": "shop"}, "spec": {"hosts": list(hosts), "http": list(rules), **spec},
+    })  # fmt: skip
+
+
+def split(stable: int = 95, canary: int = 5) -> dict[str, Any]:
+    return {"route": [to("shop-primary", stable), to("shop-canary", canary)]}
+
+
+def opted_in(*entries: dict[str, Any]) -> dict[str, Any]:
+    return {"match": [{"headers": {"x-canary": {"exact": "true"}}}], "route": list(entries)}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        split(),
+        {"route": [to("shop", 95, "stable"), to("shop", 5, "canary")]},
+        opted_in(to("shop-canary", 100), to("shop-primary", 0)),
+        {"route": [to("elsewhere")]},
+        {"redirect": {"uri": "/"}},
+    ],
+)
+def test_routes_that_are_well(rule: dict[str, Any]) -> None:
+    assert bad(examined(service(rule))) == []
+
+
+@pytest.mark.parametrize(
+    "entry", [to("shop-canary"), to("shop-canary", 100), to("shop", 100, "canary"), to("shop", 0, "v2-canary")]
+)
+def test_a_canary_alone(entry: dict[str, Any]) -> None:
+    found = examined(service(opted_in(entry), split()))
+    assert bad(found) == ["routes/canary-alone"]
+    assert "by a match" in the(found, "routes/canary-alone").seen
+
+
+def test_weights_that_do_not_add_up() -> None:
+    assert bad(examined(service(split(85, 5)))) == ["routes/shares"]
+    assert bad(examined(service(split(0, 0)))) == ["routes/shares"]
+
+
+def test_a_canary_among_strangers() -> None:
+    rule = {"route": [to("other", 50, "blue"), to("shop-canary", 50)]}
+    assert "routes/no-stable" in bad(examined(service(rule)))
+
+
+def test_a_path_without_a_stable_counterpart_cannot_be_closed() -> None:
+    rule = {"route": [{"destination": {"host": "canary.example.com", "subset": "canary"}}]}
+    found = bad(examined(service(rule)))
+    assert found == ["routes/canary-alone"]  # no Service of this cluster, so no path that is ours
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [
+        ({}, {}, "fail"),
+        ({"gateways": ["g"]}, {"gateways": ["g"]}, "warn"),
+        ({"gateways": ["g"]}, {"gateways": ["h"]}, ""),
+        ({"gateways": ["g"]}, {"gateways": ["g", "mesh"]}, "warn"),
+    ],
+)
+def test_two_objects_for_one_host(first: Any, second: Any, found: str) -> None:
+    seen = examined(service(split(), **first), service(split(), name="other", **second))
+    assert [one.severity for one in seen if one.id == "routes/one-host-twice"] == ([found] if found else [])
+
+
+def test_one_object_written_twice() -> None:
+    assert bad(examined(service(split()), service(split()))) == []
+    assert bad(examined(service(split()), service(split(50, 50)))) == ["routes/written-twice"]
+
+
+def http_route(version: str = "v1", *backends: dict[str, Any]) -> str:
+    return yaml.safe_dump({
+        "apiVersion": f"gateway.networking.k8s.io/{version}", "kind": "HTTPRoute",
+        "metadata": {"name": "shop", "namespace": "shop"}, "spec": {"rules": [{"backendRefs": list(backends)}]},
+    })  # fmt: skip
+
+
+def test_a_route_of_a_kind_that_is_not_written_is_told_of_only_where_it_reaches_a_canary() -> None:
+    from daemon.adapters import traffic  # noqa: PLC0415
+
+    assert bad(examined(http_route("v1", {"name": "shop", "port": 80}))) == []
+    found = bad(examined(http_route("v1", {"name": "shop-canary", "weight": 1}, {"name": "shop", "weight": 0})))
+    assert found == ([] if "HTTPRoute" in traffic.discover() else ["routes/not-written"])
+
+
+def test_an_old_version_and_an_only_backend() -> None:
+    found = bad(examined(http_route("v1beta1", {"name": "shop-canary"})))
+    assert {"routes/http-route-v1beta1", "routes/canary-alone"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    "spec", [None, [], {"http": "x"}, {"http": [None, {"route": "x"}]}, {"http": [{"route": [None]}]}]
+)
+def test_objects_in_any_state_are_read(spec: Any) -> None:
+    examined(yaml.safe_dump({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+                             "metadata": {"name": "x"}, "spec": spec}))  # fmt: skip
