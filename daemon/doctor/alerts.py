@@ -35,6 +35,10 @@ class AlertingRule:
         return self.document.at(*self.path, *field)
 
     @property
+    def group(self) -> str:
+        return _group(self.document, self.path)
+
+    @property
     def fixed(self) -> dict[str, str]:
         """Labels whose values stand in the rule itself, the name included."""
         plain = {name: text for name, text in self.labels.items() if "{{" not in text}
@@ -58,6 +62,8 @@ class AlertingRule:
 class Rules:
     alerts: tuple[AlertingRule, ...]
     recordings: Mapping[str, Expression]
+    homes: Mapping[str, tuple[str, float | None]] = dataclasses.field(default_factory=dict)
+    """Of recorded series: their group, and its interval where it has its own."""
 
 
 def gather(documents: Sequence[Document]) -> Rules:
@@ -65,7 +71,8 @@ def gather(documents: Sequence[Document]) -> Rules:
     raw = [one for document in documents for one in _raw(document)]
     recordings: dict[str, Expression] = {}
     recorded: dict[str, Labels] = {}
-    for _, _, _, body in raw:
+    homes: dict[str, tuple[str, float | None]] = {}
+    for document, path, interval, body in raw:
         if "record" not in body:
             continue
         expression, _ = _read(body.get("expr"))
@@ -76,8 +83,13 @@ def gather(documents: Sequence[Document]) -> Rules:
             # One name may be recorded by several rules, as a union.
             recorded[name] = carried if known is None else known.both(carried)
             recordings.setdefault(name, expression)
+            homes.setdefault(name, (_group(document, path), interval))
     found = [_alert(*one, recorded) for one in raw if "alert" in one[3]]
-    return Rules(tuple(found), recordings)
+    return Rules(tuple(found), recordings, homes)
+
+
+def _group(document: Document, path: Path) -> str:
+    return document.at(*path[:-2])
 
 
 def _raw(document: Document) -> Iterator[tuple[Document, Path, float | None, Mapping[str, Any]]]:

@@ -147,8 +147,22 @@ def _way(rule: AlertingRule, errors: float, rules: Rules, documents: Sequence[Do
             max(0.0, evaluated - _OFTEN), guess),
         Leg(f"for: {said(rule.hold)}", held, f"{rule.name} without `for:`", held),
     ]  # fmt: skip
+    legs += _recorded(rule, rules, configured or prometheus.DEFAULT)
     return Way(rule, errors, (*legs, *_notified(rule, rules, documents, known),
                               Leg("webhook and write", _WRITE), Leg("mesh takes it", _MESH, assumed=True)))  # fmt: skip
+
+
+def _recorded(rule: AlertingRule, rules: Rules, usual: float) -> list[Leg]:
+    """Within one group what is recorded is seen at once; from another group only at its next evaluation."""
+    assert rule.expression is not None  # noqa: S101 - only such have a way
+    used = {one.metric for one in promql_reading.selectors(rule.expression, rules.recordings)}
+    others = {group: interval or usual for name, (group, interval) in rules.homes.items()
+              if name in used and group != rule.group}  # fmt: skip
+    if not others:
+        return []
+    longest = max(others.values())
+    change = "recording rules in the alert's own group"
+    return [Leg(f"recorded in another group, every {said(longest)}", longest, change, longest)]
 
 
 def _notified(rule: AlertingRule, rules: Rules, documents: Sequence[Document], known: Known) -> list[Leg]:

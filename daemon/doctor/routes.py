@@ -15,7 +15,7 @@ _KINDS = frozenset({"VirtualService", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCP
 
 
 def examine(documents: Sequence[Document], known: Known) -> list[Finding]:
-    found = [*_hosts(documents), *_twice(documents)]
+    found = [*_hosts(documents), *_twice(documents), *_subsets(documents)]
     for document in documents:
         if document.kind not in _KINDS:
             continue
@@ -63,6 +63,27 @@ def _twice(documents: Sequence[Document]) -> Iterator[Finding]:
                 "routes/written-twice", document.at(), f"the same object as {first.at()}, with another content: what "
                 "is applied last removes the paths of the other", "one text for one object", "keep one of them",
             )  # fmt: skip
+
+
+def _subsets(documents: Sequence[Document]) -> Iterator[Finding]:
+    """Where DestinationRules are given: a subset that none of them knows answers with 503."""
+    known: defaultdict[str, set[str]] = defaultdict(set)
+    for document in documents:
+        spec = _mapping(document.data.get("spec")) if document.kind == "DestinationRule" else {}
+        listed = spec.get("subsets")
+        if isinstance(listed, list):
+            known[str(spec.get("host")).partition(".")[0]] |= {str(_mapping(one).get("name")) for one in listed}
+    for document in documents:
+        for path, _, entries in rules(document) if document.kind == "VirtualService" else ():
+            for index, entry in enumerate(entries):
+                destination = _mapping(entry.get("destination"))
+                host, subset = str(destination.get("host")).partition(".")[0], destination.get("subset")
+                if subset and host in known and subset not in known[host]:
+                    yield fail(
+                        "routes/no-subset", document.at(*path, "route", index), f"subset {subset} of {host} is in no "
+                        "DestinationRule: its requests are answered 503", f"one of {', '.join(sorted(known[host]))}",
+                        f"add subset {subset} to the DestinationRule of {host}",
+                    )  # fmt: skip
 
 
 def rules(document: Document) -> Iterator[tuple[Path, Mapping[str, Any], list[Mapping[str, Any]]]]:

@@ -274,6 +274,32 @@ async def test_the_watches_of_a_running_daemon(
     assert (code, watches["severity"]) == (0, "ok")
 
 
+@pytest.mark.parametrize(
+    ("ready", "metrics", "found"),
+    [
+        ((503, "starting: canaries not seen"), 'pullback_watch_age_seconds{kind="Canary"} 1.5', {"daemon/not-ready"}),
+        ((200, "ok\nwarning: no Watchdog"), 'pullback_watch_age_seconds{kind="Canary"} 1.5', {"daemon/warns"}),
+        ((200, "ok"), 'pullback_watch_age_seconds{kind="Canary"} 90.0', {"daemon/watch-stale"}),
+        ((200, "ok"), 'pullback_watch_age_seconds{kind="Canary"} NaN', {"daemon/watch-stale"}),
+        ((200, "ok"), 'pullback_watch_age_seconds{kind="Canary"} 1\npullback_watchdog_age_seconds 900.0',
+         {"daemon/watchdog-late"}),
+        ((200, "ok"), "up 1", {"daemon/no-metrics"}),
+        ((200, "ok"), None, {"daemon/no-metrics"}),
+    ],
+)  # fmt: skip
+async def test_what_a_daemon_says_of_itself(
+    ready: tuple[int, str], metrics: str | None, found: set[str], pullback: Pullback, configured: Path
+) -> None:
+    async def handle(request: web.Request) -> web.Response:
+        if request.path == "/readyz":
+            return web.Response(status=ready[0], text=ready[1])
+        return web.Response(status=404) if metrics is None else web.Response(text=f"# HELP\n{metrics}\n")
+
+    async with serving(handle) as url:
+        _, shown = await asked(pullback, configured, "--daemon-url", url)
+    assert set(bad(shown)) == found
+
+
 async def test_a_daemon_that_is_away(pullback: Pullback, configured: Path) -> None:
     code, shown = await asked(pullback, configured, "--daemon-url", "http://127.0.0.1:1")
     assert (code, bad(shown)) == (1, ["daemon/unreachable"])

@@ -70,3 +70,13 @@ def test_a_rule_that_never_sees_it() -> None:
 def test_a_rule_whose_measure_is_not_known() -> None:
     found = examined(rule("job:errors:ratio5m > 0.01"))
     assert bad(found) == ["budget/not-known"]
+
+
+def test_what_is_recorded_in_another_group_comes_later() -> None:
+    here = {"record": "job:errors:ratio", "expr": GOOD.removesuffix(" > 0.01")}
+    alert = yaml.safe_load(rule("job:errors:ratio > 0.01"))["groups"][0]["rules"][0]
+    together = {"groups": [{"name": "a", "interval": "15s", "rules": [here, alert]}]}
+    apart = {"groups": [{"name": "b", "interval": "30s", "rules": [here]},
+                        {"name": "a", "interval": "15s", "rules": [alert]}]}  # fmt: skip
+    assert seconds(yaml.safe_dump(together))[0] == 45
+    assert seconds(yaml.safe_dump(apart))[0] == 45 + 30

@@ -114,3 +114,12 @@ def test_an_old_version_and_an_only_backend() -> None:
 def test_objects_in_any_state_are_read(spec: Any) -> None:
     examined(yaml.safe_dump({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
                              "metadata": {"name": "x"}, "spec": spec}))  # fmt: skip
+
+
+def test_a_subset_that_no_destination_rule_knows() -> None:
+    rule = {"route": [to("shop", 95, "stable"), to("shop", 5, "canary")]}
+    definition = {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": {"name": "shop"},
+                  "spec": {"host": "shop.shop.svc", "subsets": [{"name": "stable"}]}}  # fmt: skip
+    assert bad(examined(service(rule), yaml.safe_dump(definition))) == ["routes/no-subset"]
+    definition["spec"]["subsets"].append({"name": "canary"})  # type: ignore[index]
+    assert bad(examined(service(rule), yaml.safe_dump(definition))) == []
