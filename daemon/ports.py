@@ -74,6 +74,10 @@ class Canaries(Protocol):
         it is not there any more."""
         ...
 
+    async def withdraw_advance(self, canary: Canary) -> Canary:
+        """Takes an ``advance-to`` away. Raises Conflict when the object has changed."""
+        ...
+
     async def bind_advance(self, canary: Canary) -> Canary:
         """Notes which revision an ``advance-to`` was said for. Raises Conflict when the object has changed."""
         ...

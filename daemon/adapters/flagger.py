@@ -59,7 +59,8 @@ def read_canary(document: Mapping[str, Any]) -> Canary:
     target = spec.get("targetRef") or {}
     workload = str(target.get("name") or "")
     annotations = metadata.get("annotations") or {}
-    paused = str(annotations.get(PAUSED, "")).lower() == "true"
+    # A brake that was put on by hand holds, however it is spelled.
+    paused = str(annotations.get(PAUSED, "")).strip().lower() not in {"", "false"}
     conditions = status.get("conditions") or [{}]
     suspended = bool(spec.get("suspend"))
     return Canary(
@@ -82,7 +83,7 @@ def read_canary(document: Mapping[str, Any]) -> Canary:
         progress_deadline=_whole(spec.get("progressDeadlineSeconds")),
         deadline_lent=_lent(annotations),
         steps=_steps(spec.get("analysis") or {}),
-        steps_listed=bool((spec.get("analysis") or {}).get("stepWeights")),
+        steps_listed=_lists_steps(spec.get("analysis") or {}),
         configs=_digest(status.get("trackedConfigs")),
         hooks=frozenset(_hook_types(spec.get("analysis") or {})),
         profile=str(annotations.get(PROFILE) or ""),
@@ -102,6 +103,11 @@ def _steps(analysis: Mapping[str, Any]) -> tuple[float, ...]:
         return tuple(float(min(weight, 100)) for weight in range(step, min(most, 100) + step, step))
     listed = analysis.get("stepWeights")
     return tuple(sorted(float(one) for one in listed if isinstance(one, int))) if isinstance(listed, list) else ()
+
+
+def _lists_steps(analysis: Mapping[str, Any]) -> bool:
+    """Whether Flagger goes by ``stepWeights``: it does where there is no ``stepWeight``."""
+    return bool(analysis.get("stepWeights")) and not _whole(analysis.get("stepWeight"))
 
 
 def _digest(configs: Any) -> str:
@@ -216,6 +222,10 @@ class FlaggerCanaries:
             raise errors.Conflict(f"the approval on Canary {canary} has changed")
         annotations = {APPROVED_USED: f"{approval.word} {times.write(began)}"}
         return await self._annotate(canary, annotations, resource_version=there.resource_version)
+
+    async def withdraw_advance(self, canary: Canary) -> Canary:
+        annotations = dict.fromkeys((ADVANCE_TO, ADVANCE_BY, ADVANCE_REVISION))
+        return await self._annotate(canary.ref, annotations, resource_version=canary.resource_version)
 
     async def bind_advance(self, canary: Canary) -> Canary:
         annotations = {ADVANCE_REVISION: canary.revision}

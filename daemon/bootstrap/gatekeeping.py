@@ -78,6 +78,7 @@ def gates(
         profiles=settings.profiles,
         answer_within=settings.gates.answer_within,
         pre_rollout_within=settings.gates.pre_rollout_within,
+        oldest=max(2 * settings.gates.recheck, 10.0),
         clock_tolerance=settings.correlation.clock_tolerance,
     )
     seen = GateSight(

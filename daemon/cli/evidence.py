@@ -9,7 +9,7 @@ from daemon.cli import phrasing
 from daemon.model.canary_revision import CanaryRevision
 from daemon.model.stages import Profile
 from daemon.policy import staging
-from daemon.policy.opening import duration
+from daemon.policy.answering import duration
 from daemon.workflow import showing
 from daemon.workflow.showing import Release
 

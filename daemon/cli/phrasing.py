@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from daemon.adapters import text, times
-from daemon.policy.opening import duration
+from daemon.policy.answering import duration
 
 Shown = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ from daemon.cli import arguments, looking, phrasing, printing
 from daemon.model import errors
 from daemon.model.canary import PRIMARY_CHANGING, UNDER_ANALYSIS
 from daemon.model.history import Filter
-from daemon.policy.opening import duration
+from daemon.policy.answering import duration
 from daemon.settings import Settings
 
 _ON_THE_WAY = frozenset(phase.value for phase in UNDER_ANALYSIS | PRIMARY_CHANGING)

@@ -157,7 +157,7 @@ class Canary:
     steps: tuple[float, ...] = ()
     """The weights the controller will go through, ascending; empty where it does not say."""
     steps_listed: bool = False
-    """The steps are a list of the controller's: from a weight that is none of them Flagger goes to all of it at once."""
+    """They are Flagger's ``stepWeights``: from a weight that is none of them it goes to all of it at once."""
     configs: str = ""
     """A hash of the ConfigMaps and Secrets that belong to the revision; empty where the controller tracks none."""
     hooks: frozenset[str] = frozenset()
@@ -171,6 +171,11 @@ class Canary:
     paused_reason: str = ""
     drill: bool = False
     """Made by ``pullback drill``, for nobody's traffic: all that a drill's alert may act on."""
+
+    @property
+    def identity(self) -> str:
+        """The revision, and the ConfigMaps and Secrets it runs with: what Flagger's checksum is a hash of."""
+        return f"{self.revision} {self.configs}".rstrip()
 
     @property
     def canary_service(self) -> str:

@@ -101,6 +101,8 @@ class SeenActs:
     approval: str = ""
     approval_at: datetime.datetime | None = None
     """When this very approval was first seen."""
+    stale_approval: str = ""
+    """An approval that was there when the revision came back: it was meant for an earlier analysis of it."""
     stale_advance: str = ""
     """An unbound ``advance-to`` that was there before this revision began: it was not meant for it."""
 
@@ -125,6 +127,8 @@ class CanaryRevision:
     began: datetime.datetime | None = None
     """Of the analysis that runs now, or ran last."""
     promoted_at: datetime.datetime | None = None
+    configs: str = ""
+    """Of the ConfigMaps and Secrets it runs with: others are another run."""
     workload_revision: str = ""
     """The Deployment's own number for this template (``deployment.kubernetes.io/revision``): what to undo to."""
     weights: tuple[SeenWeight, ...] = ()

@@ -40,6 +40,8 @@ class Subject:
     images: tuple[str, ...]
     weight: float = 0.0
     """Percent of traffic that the routes give the canary."""
+    run: int = 0
+    """Which analysis of this revision."""
     window: float = 60.0
     """Seconds back from now over which a rate or a share is to be judged."""
 

@@ -6,7 +6,7 @@ from daemon.model.canary import Canary, CanaryPhase
 from daemon.model.canary_revision import CanaryRevision, RevisionPhase, SeenGate
 from daemon.model.notice import Fact, Manner, Message, Mood, Saying, Severity, Story
 from daemon.model.signal import HookType
-from daemon.policy.opening import duration
+from daemon.policy.answering import duration
 
 _ANALYSED = frozenset({CanaryPhase.PROGRESSING, CanaryPhase.WAITING_PROMOTION})
 _WAITING = {

@@ -25,6 +25,8 @@ def judge(
         )
     if is_used_up(approval, record, tolerance):
         return _no(Reason.APPROVAL_USED, f"this approval has opened an earlier promotion: {how}")
+    if record is not None and record.acts.stale_approval == approval.word:
+        return _no(Reason.APPROVAL_USED, f"this approval is from before this analysis of the revision began: {how}")
     until = expiry(approval, record, asked.expires)
     if until is None:
         return _no(Reason.CANNOT_KNOW, "until when the approval counts is not known yet")

@@ -22,7 +22,7 @@ from daemon.model.canary_revision import (
     SeenWeight,
 )
 from daemon.model.decision import Reason
-from daemon.policy import entries, staging
+from daemon.policy import acts, entries, staging
 from daemon.policy.noting import Notes
 
 _ANALYSED = frozenset({CanaryPhase.PROGRESSING, CanaryPhase.WAITING_PROMOTION})
@@ -97,7 +97,7 @@ def updated(record: CanaryRevision, records: Iterable[CanaryRevision], seen: Sig
     after = _bound(record, tuple(records), seen)
     after = _weighed(after, seen)
     after = _ended(after, seen)
-    after = _acted(after, seen)
+    after = acts.acted(after, seen.canary, seen.now)
     return _noted(after, notes)
 
 
@@ -112,7 +112,11 @@ def _bound(record: CanaryRevision, records: tuple[CanaryRevision, ...], seen: Si
     if workload.template != record.template or (holder is not None and holder.name != record.name):
         return record
     if record.revision == canary.revision and not _begins_anew(record, canary):
-        return dataclasses.replace(record, workload_revision=workload.revision_number or record.workload_revision)
+        return dataclasses.replace(
+            record,
+            configs=record.configs or canary.configs,
+            workload_revision=workload.revision_number or record.workload_revision,
+        )
     again = f", for the {record.run + 1}. time" if record.run else ""
     begun = dataclasses.replace(
         record,
@@ -121,6 +125,7 @@ def _bound(record: CanaryRevision, records: tuple[CanaryRevision, ...], seen: Si
         run=record.run + 1,
         began=canary.analysis_began or seen.now,
         promoted_at=None,
+        configs=canary.configs,
         workload_revision=workload.revision_number,
         weights=(),
         checks=() if record.run else record.checks,
@@ -129,7 +134,9 @@ def _bound(record: CanaryRevision, records: tuple[CanaryRevision, ...], seen: Si
             # How long an approval counts does not begin anew with a run.
             approval=record.acts.approval,
             approval_at=record.acts.approval_at,
-            stale_advance=_unbound_advance(canary),
+            # What was said before this revision, or before this analysis of it, was not meant for it.
+            stale_approval=canary.approval.word if canary.approval is not None and record.run else "",
+            stale_advance=acts.word(canary.advance) if record.run else acts.unbound_advance(canary),
         ),
     )
     text = f"analysis of revision {canary.revision} began{again}"
@@ -141,6 +148,8 @@ def _begins_anew(record: CanaryRevision, canary: Canary) -> bool:
         return True
     if canary.phase not in _ANALYSED or canary.analysis_began is None or record.began is None:
         return False
+    if record.revision == canary.revision and record.configs and record.configs != canary.configs:
+        return True
     return canary.analysis_began - record.began > _ANEW
 
 
@@ -159,6 +168,9 @@ def _ended(record: CanaryRevision, seen: Sighting) -> CanaryRevision:
     replaced = record.phase is RevisionPhase.PENDING and (
         seen.workload is not None and seen.workload.template != record.template
     )
+    if overtaken and record.revision == canary.promoted_revision:
+        # Promoted while nobody looked: the next one is under way already.
+        return _into(dataclasses.replace(record, promoted_at=seen.now), RevisionPhase.PROMOTED, seen, "promoted")
     if overtaken or replaced:
         return _into(record, RevisionPhase.SUPERSEDED, seen, "another revision is being released instead")
     return record
@@ -193,63 +205,6 @@ def _weighed(record: CanaryRevision, seen: Sighting) -> CanaryRevision:
 
 def _older(new: str, held: str) -> bool:
     return new.isdigit() and held.isdigit() and int(new) < int(held)
-
-
-# -- what people did
-
-
-def _acted(record: CanaryRevision, seen: Sighting) -> CanaryRevision:
-    canary, before = seen.canary, record.acts
-    if record.ended or record.phase is RevisionPhase.PENDING or record.revision != canary.revision:
-        return record
-    approval = canary.approval.word if canary.approval is not None else ""
-    since = before.approval_at if approval == before.approval else seen.now
-    unbound = _unbound_advance(canary)
-    acts = SeenActs(
-        paused="true" if canary.paused else "",
-        advance=canary.advance.word if canary.advance is not None else "",
-        approval=approval,
-        approval_at=since if approval else None,
-        stale_advance=before.stale_advance if unbound == before.stale_advance else "",
-    )
-    if acts == before:
-        return record
-    after = dataclasses.replace(record, acts=acts)
-    for key, text in _news(before, acts, canary):
-        after = entries.added(after, Entry(seen.now, EntryKind.ACT, key, text))
-    return after
-
-
-def _news(before: SeenActs, acts: SeenActs, canary: Canary) -> Iterable[tuple[str, str]]:
-    if acts.paused != before.paused:
-        why = f": {canary.paused_reason}" if canary.paused_reason else ""
-        paused = f"paused by {canary.paused_by or 'a person'}{why}"
-        yield ("paused", paused) if acts.paused else ("resumed", "resumed by a person")
-    advance = canary.advance
-    ours = advance is not None and advance.revision in {"", canary.revision}
-    if acts.advance != before.advance and advance is not None and ours and acts.advance != acts.stale_advance:
-        yield f"advance {acts.advance}", f"soaks up to {advance.to:g}% skipped by {advance.by or 'nobody named'}"
-    if acts.approval != before.approval and acts.approval:
-        approval = canary.approval
-        assert approval is not None  # noqa: S101 - the word is its own
-        until = f" until {approval.until:%Y-%m-%d %H:%M:%SZ}" if approval.until is not None else ""
-        who = ", ".join(approval.by) or "nobody named"
-        yield f"approval {acts.approval}", f"revision {approval.revision} approved by {who}{until}"
-    if before.approval and not acts.approval:
-        yield "approval withdrawn", "approval withdrawn"
-
-
-def _unbound_advance(canary: Canary) -> str:
-    advance = canary.advance
-    return advance.word if advance is not None and not advance.revision else ""
-
-
-def to_bind(record: CanaryRevision | None, canary: Canary) -> bool:
-    """Whether an ``advance-to`` without a revision was meant for this one, which began before it was said."""
-    word = _unbound_advance(canary)
-    if not word or record is None or record.ended or record.revision != canary.revision:
-        return False
-    return record.acts.advance == word and record.acts.stale_advance != word
 
 
 # -- what this replica knows

@@ -1,12 +1,16 @@
 """The lines of a timeline: bounded, in order, and nothing said twice within one stage."""
 
 import dataclasses
+import hashlib
 
 from daemon.model.canary_revision import CanaryRevision, Entry, EntryKind
 
 MOST = 200
 """Lines kept; the oldest go first."""
 TEXT_MOST = 400
+
+_KEY_MOST = 80
+_KEPT = frozenset({EntryKind.ACT, EntryKind.PHASE})
 
 _DIVIDERS = frozenset({EntryKind.STAGE, EntryKind.PHASE})
 """What is said after one of these is said anew."""
@@ -19,7 +23,7 @@ def on_one_line(text: str, most: int) -> str:
 
 def added(record: CanaryRevision, entry: Entry) -> CanaryRevision:
     """The record with one line more, or with a line counted once more."""
-    entry = dataclasses.replace(entry, text=on_one_line(entry.text, TEXT_MOST), key=entry.key[:TEXT_MOST])
+    entry = dataclasses.replace(entry, text=on_one_line(entry.text, TEXT_MOST), key=_short(entry.key))
     lines = list(record.entries)
     place = None if entry.kind in _DIVIDERS else _same_line(lines, entry)
     if place is not None:
@@ -27,8 +31,24 @@ def added(record: CanaryRevision, entry: Entry) -> CanaryRevision:
         return dataclasses.replace(record, entries=tuple(lines))
     lines.append(entry)
     lines.sort(key=lambda line: line.at)
-    dropped = max(0, len(lines) - MOST)
-    return dataclasses.replace(record, entries=tuple(lines[dropped:]), dropped=record.dropped + dropped)
+    kept = _within_bounds(lines)
+    return dataclasses.replace(record, entries=tuple(kept), dropped=record.dropped + len(lines) - len(kept))
+
+
+def _within_bounds(lines: list[Entry]) -> list[Entry]:
+    """The oldest go first, and what people did and how it ended last of all."""
+    surplus = len(lines) - MOST
+    if surplus <= 0:
+        return lines
+    going = [place for place, line in enumerate(lines) if line.kind not in _KEPT][:surplus]
+    going += [place for place in range(len(lines)) if place not in going][: surplus - len(going)]
+    return [line for place, line in enumerate(lines) if place not in set(going)]
+
+
+def _short(key: str) -> str:
+    if len(key) <= _KEY_MOST:
+        return key
+    return f"{key[: _KEY_MOST - 11]}-{hashlib.sha256(key.encode(errors='replace')).hexdigest()[:10]}"
 
 
 def counted(line: Entry, again: Entry) -> Entry:

@@ -11,7 +11,7 @@ from daemon.web import alertmanager, flagger
 from daemon.web.promises import AlertAnswer, Bounds, GroupAnswer, Rooms
 
 LINE = 1024
-"""Most characters of an answer to Flagger, which puts it into an event."""
+"""Most bytes of an answer to Flagger, which puts it into an event."""
 
 
 class Webhooks:
@@ -112,7 +112,7 @@ def _problem(status: int, problem: str) -> web.Response:
 
 
 def _line(status: int, text: str) -> web.Response:
-    line = " ".join(text.split())[:LINE]
+    line = " ".join(text.split()).encode(errors="replace")[:LINE].decode(errors="ignore")
     response = web.Response(status=status, text=line + "\n")
     response.force_close()
     return response

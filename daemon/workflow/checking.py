@@ -4,8 +4,10 @@ What is known is kept in memory; a restart runs again what a record does not sho
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,7 +18,9 @@ from daemon.model.checking import CheckResult, CheckState, Finding, Subject
 
 _ABREAST = 32
 """Runs at the same time, over all canaries."""
-_KEPT = 20_000
+_LONG = 90.0
+"""Seconds: what may take longer is waited for, not worked at."""
+_KEPT = 100_000
 """Results kept: the oldest go first."""
 
 Key = tuple[CanaryRef, str, str]
@@ -60,10 +64,17 @@ class Checking:
         self.heard: Callable[[str, Subject, CheckResult], None] = lambda _gate, _subject, _result: None
 
     async def look(
-        self, gate: str, names: Sequence[str], subject: Subject, *, within: float, passed: Mapping[str, Finding]
+        self,
+        gate: str,
+        names: Sequence[str],
+        subject: Subject,
+        *,
+        within: float,
+        passed: Mapping[str, Finding],
+        oldest: float | None = None,
     ) -> tuple[CheckResult, ...]:
         """What is known of each after at most ``within`` seconds. ``passed`` has what a record says has passed for
-        this very revision."""
+        this very revision. ``oldest``: of a criterion, what was seen longer ago (seconds) counts as not known."""
         running = []
         for name in names:
             known = self._of(gate, name, subject)
@@ -74,11 +85,19 @@ class Checking:
                 running.append(known.task)
         if running:
             await asyncio.wait(running, timeout=within)
-        return self.known(gate, names, subject)
+        return tuple(
+            dataclasses.replace(one, finding=None) if self._is_too_old(one, oldest) else one
+            for one in self.known(gate, names, subject)
+        )
+
+    def _is_too_old(self, result: CheckResult, oldest: float | None) -> bool:
+        if oldest is None or result.at is None or self._checks[result.name].once:
+            return False
+        return (self._clock.now() - result.at).total_seconds() > oldest
 
     def begin(self, gate: str, name: str, subject: Subject) -> CheckResult:
         """Starts a load, once for each weight, and returns what is known of it now."""
-        known = self._at((subject.canary.ref, name, f"{subject.template} load {subject.weight:g}"))
+        known = self._at((subject.canary.ref, name, f"{subject.template} {subject.run} load {subject.weight:g}"))
         undecided = known.finding is not None and known.finding.state is CheckState.UNDECIDED
         rested = asyncio.get_running_loop().time() - known.ended >= self._pace.retry
         if known.task is None and (known.finding is None or (undecided and rested)):
@@ -111,13 +130,15 @@ class Checking:
 
     def _scope(self, gate: str, name: str, subject: Subject) -> str:
         if self._checks[name].once:
-            return subject.template
-        return f"{subject.template} {gate} {subject.weight:g}"
+            return f"{subject.template} {subject.run}"
+        return f"{subject.template} {subject.run} {gate} {subject.weight:g}"
 
     def _forget_oldest(self) -> None:
-        for key in list(self._known)[: max(0, len(self._known) - _KEPT)]:
-            if self._known[key].task is None:
-                del self._known[key]
+        while len(self._known) > _KEPT:
+            key = next((one for one in itertools.islice(self._known, _ABREAST) if self._known[one].task is None), None)
+            if key is None:
+                return
+            del self._known[key]
 
     def _recall(self, known: _Known, name: str, passed: Mapping[str, Finding]) -> None:
         if known.finding is None and known.task is None and self._checks[name].once and name in passed:
@@ -138,13 +159,17 @@ class Checking:
 
     async def _run(self, gate: str, name: str, subject: Subject, known: _Known) -> None:
         try:
-            async with self._lanes:
+            async with self._lane(name):
                 finding = await self._find(name, subject)
             known.finding, known.at = finding, self._clock.now()
         finally:
             known.ended = asyncio.get_running_loop().time()
             known.task = known.began = None
         self.heard(gate, subject, self._result(name, known))
+
+    def _lane(self, name: str) -> contextlib.AbstractAsyncContextManager[object]:
+        """A Job that is waited for costs nothing, and must keep no criterion of another canary from being asked."""
+        return contextlib.nullcontext() if self._checks[name].timeout > _LONG else self._lanes
 
     async def _find(self, name: str, subject: Subject) -> Finding:
         check = self._checks[name]

@@ -13,7 +13,7 @@ from daemon import ports
 from daemon.model import errors
 from daemon.model.canary import Canary, CanaryRef
 from daemon.model.canary_revision import CanaryRevision
-from daemon.policy import chronicling, noting
+from daemon.policy import acts, chronicling, noting
 from daemon.policy.chronicling import Sighting
 from daemon.policy.noting import Notes
 from daemon.workflow.world import World
@@ -24,6 +24,8 @@ _LAZY = 60.0
 """Seconds until what only counts once more is written."""
 _FIRST, _MOST = 0.2, 30.0
 """Seconds between two tries of what failed."""
+_ABREAST = 16
+"""Writes at the same time, over all canaries: a timeline must never be what keeps a rollback off the wire (law 2)."""
 _HOMELESS = datetime.timedelta(seconds=60)
 _TRIES = 20
 """Rounds at one go: a create, a write, an annotation, and what met somebody else's."""
@@ -57,6 +59,8 @@ class Chronicle:
         self._chance = chance
         self._pending: defaultdict[CanaryRef, dict[str, Notes]] = defaultdict(dict)
         self._tasks: dict[CanaryRef, tuple[asyncio.Task[None], asyncio.Event]] = {}
+        self._lanes = asyncio.Semaphore(_ABREAST)
+        self._written: dict[CanaryRef, float] = {}
         self._stopping = False
 
     def touched(self, ref: CanaryRef) -> None:
@@ -109,7 +113,7 @@ class Chronicle:
     def _wants(record: CanaryRevision, records: tuple[CanaryRevision, ...], seen: Sighting) -> bool:
         if chronicling.updated(record, records, seen, Notes()) != record:
             return True
-        return chronicling.to_bind(record, seen.canary)
+        return acts.to_bind(record, seen.canary) or acts.to_withdraw(record, seen.canary)
 
     def _sighting(self, canary: Canary) -> Sighting:
         versions = [route.resource_version for route in self._world.routes(canary)]
@@ -117,22 +121,23 @@ class Chronicle:
         return Sighting(self._clock.now(), canary, self._world.workload(canary), self._weight(canary), highest)
 
     async def _work(self, ref: CanaryRef, stir: asyncio.Event) -> None:
-        failures, lazy_until = 0, 0.0
+        failures = 0
         loop = asyncio.get_running_loop()
         try:
             await asyncio.sleep(_GATHER)
             while True:
                 stir.clear()
+                lazy_until = self._written.get(ref, -_LAZY) + _LAZY
                 try:
-                    later = await self._write(ref, lazily=loop.time() < lazy_until)
+                    later = await self._write(ref, lazily=loop.time() < lazy_until and not self._stopping)
                     failures = 0
                 except errors.NeighbourError as error:
                     failures += 1
                     self._observer.duty_failed(ref, "chronicle", error)
-                    most = min(_MOST, _FIRST * 2 ** min(failures, 10))
-                    await _pause(stir if self._stopping else None, self._chance.between(most / 2, most))
                     if self._stopping:
                         return
+                    most = min(_MOST, _FIRST * 2 ** min(failures, 10))
+                    await asyncio.sleep(self._chance.between(most / 2, most))
                     continue
                 except Exception as error:  # noqa: BLE001 - told: a record that cannot be written ends nothing else
                     self._observer.pass_failed(ref, error)
@@ -140,12 +145,12 @@ class Chronicle:
                     return
                 if not later:
                     return
-                lazy_until = lazy_until or loop.time() + _LAZY
                 await _pause(stir, max(_GATHER, lazy_until - loop.time()))
-                lazy_until = 0.0 if loop.time() >= lazy_until or self._stopping else lazy_until
         finally:
             # In the same step as the last look at what is pending: no change falls between two tasks.
             self._tasks.pop(ref, None)
+            if self._world.canary(ref) is None:
+                self._written.pop(ref, None)
 
     async def _write(self, ref: CanaryRef, *, lazily: bool) -> bool:
         """Everything that is to be written now. True when something is left that may wait."""
@@ -155,7 +160,8 @@ class Chronicle:
                 self._pending.pop(ref, None)
                 return False
             try:
-                left = await self._one_round(canary, lazily=lazily)
+                async with self._lanes:
+                    left = await self._one_round(canary, lazily=lazily)
             except errors.Conflict:
                 await self._look_again(ref)
                 continue
@@ -177,7 +183,10 @@ class Chronicle:
             is_current = now is not None and now.name == record.name
             if await self._advanced(record, records, seen, is_current=is_current, lazily=lazily):
                 return None
-        if any(chronicling.to_bind(record, canary) for record in records):
+        if any(acts.to_withdraw(record, canary) for record in records):
+            self._world.put_canary(await self._canaries.withdraw_advance(canary))
+            return None
+        if any(acts.to_bind(record, canary) for record in records):
             self._world.put_canary(await self._canaries.bind_advance(canary))
             return None
         self._forget_homeless(ref, seen)
@@ -199,6 +208,7 @@ class Chronicle:
                 taken = {}
             elif not (lazily and chronicling.says_the_same(record, after)):
                 self._world.put_revision(await self._revisions.amend(record, after))
+                self._written[ref] = asyncio.get_running_loop().time()
                 taken, written = {}, True
         finally:
             for destination, kept in taken.items():
@@ -231,13 +241,9 @@ class Chronicle:
                 self._world.put_revision(fresh)
 
 
-async def _pause(stir: asyncio.Event | None, seconds: float) -> None:
-    if stir is None:
-        await asyncio.sleep(seconds)
-        return
+async def _pause(stir: asyncio.Event, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await stir.wait()
     except TimeoutError:
         return
-

@@ -11,7 +11,7 @@ from daemon.model.checking import CheckResult, CheckState, Finding, Subject
 from daemon.model.signal import HookType
 from daemon.model.stages import Profile
 from daemon.policy import checks, chronicling, opening, staging
-from daemon.policy.opening import GateEvidence
+from daemon.policy.answering import GateEvidence
 from daemon.workflow.checking import Checking
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.standing import Standings
@@ -29,6 +29,8 @@ class Terms:
     profiles: Mapping[str, Profile]
     answer_within: float = 0.8
     pre_rollout_within: float = 5.0
+    oldest: float = 10.0
+    """Seconds: an increase opens on no criterion that was seen longer ago."""
     clock_tolerance: float = 5.0
 
 
@@ -115,7 +117,9 @@ class GateSight:
         window = _WINDOW
         if kind in INCREASES and profile is not None:
             window = opening.look_over(profile, record, weight, self._clock.now())
-        return Subject(canary, template, images, weight, window)
+        run = record.run if record is not None else 0
+        # What was seen at confirm-rollout, before the first analysis, still holds at pre-rollout.
+        return Subject(canary, template, images, weight, max(1, run), window)
 
     def known(self, kind: HookType, names: tuple[str, ...], subject: Subject) -> tuple[CheckResult, ...]:
         if not names:

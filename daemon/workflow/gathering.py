@@ -49,7 +49,7 @@ class Gatherer:
         records = self._world.records(ref)
         record = self._record(standing, canary, records)
         self._note_zero(standing, now, at_zero=at_zero)
-        revision = standing.intent.revision if standing.intent else canary.revision if canary else ""
+        identity = _identity(standing.intent.revision if standing.intent else "", canary)
         return Evidence(
             now=now,
             canary=canary,
@@ -62,7 +62,7 @@ class Gatherer:
             zero_since=standing.zero_since,
             proof=standing.proof,
             holds=standing.pushed_back,
-            checksum=standing.checksums.get(revision, ""),
+            checksum=standing.checksums.get(identity, ""),
             resolved=frozenset(standing.resolved),
             write_refused=standing.write_refused,
             rehearsing=self._rehearsing,
@@ -128,7 +128,7 @@ class Gatherer:
             standing.was_zero = unfinished.timeline.zeroed_at is not None
             standing.escalated = unfinished.timeline.escalated_at is not None
             if unfinished.checksum and unfinished.revision:
-                standing.learn_checksum(unfinished.revision, unfinished.checksum)
+                standing.learn_checksum(_identity(unfinished.revision, canary), unfinished.checksum)
             return unfinished
         return next((record for record in records if record.name == standing.intent.record_name), None)
 
@@ -172,3 +172,10 @@ class Gatherer:
 
     def next_name(self, canary: Canary, *, dry_run: bool) -> str:
         return naming.next_record_name(canary, self._world.records(canary.ref), dry_run=dry_run)
+
+
+def _identity(revision: str, canary: Canary | None) -> str:
+    """What the checksum of a revision is kept by; an empty one is whatever is under analysis."""
+    if canary is not None and revision in {"", canary.revision}:
+        return canary.identity
+    return revision

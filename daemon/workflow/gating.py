@@ -7,6 +7,7 @@ write is the brake and this answer only makes Flagger agree.
 What a gate may open on is decided in ``policy.opening``; here checks are run for it, and the answer is given.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 from daemon import ports
@@ -17,7 +18,7 @@ from daemon.model.decision import Decision, Reason, Verdict
 from daemon.model.signal import Hook, HookType
 from daemon.model.stages import Profile
 from daemon.policy import opening
-from daemon.policy.opening import Answer, GateEvidence
+from daemon.policy.answering import Answer, GateEvidence
 from daemon.workflow.checking import Checking
 from daemon.workflow.gate_sight import INCREASES, Found, GateSight, Terms, names_of, passed_of
 from daemon.workflow.recognising import Recogniser
@@ -115,7 +116,9 @@ class Gates:
             return Found(load=load)
         within = self._terms.pre_rollout_within if kind is HookType.PRE_ROLLOUT else self._terms.answer_within
         passed = passed_of(self._sight.record(canary, kind))
-        return Found(await self._checking.look(kind, names, subject, within=within, passed=passed), load)
+        oldest = self._terms.oldest if kind in INCREASES else None
+        found = await self._checking.look(kind, names, subject, within=within, passed=passed, oldest=oldest)
+        return Found(found, load)
 
     def _is_closed_anyway(self, kind: HookType, canary: Canary, *, ours: bool) -> bool:
         """Nothing needs to be asked where the answer is no whatever is found."""
@@ -127,8 +130,10 @@ class Gates:
             return _cannot_know("the use of the approval cannot be noted")
         if approval.used is None:
             try:
-                self._world.put_canary(await self._canaries.use_approval(canary.ref, approval, record.began))
-            except errors.NeighbourError as error:
+                async with asyncio.timeout(self._terms.answer_within):
+                    used = await self._canaries.use_approval(canary.ref, approval, record.began)
+                self._world.put_canary(used)
+            except (errors.NeighbourError, TimeoutError) as error:
                 return _cannot_know(f"the use of the approval could not be noted: {error}")
         # It has been written down; whether it still opens anything is decided by what is known now.
         canary = self._world.canary(canary.ref) or canary
@@ -139,7 +144,7 @@ class Gates:
             return _no(Verdict.IGNORE, Reason.NO_ROLLBACK, f"no rollback of revision {canary.revision} is in force")
         standing = self._standings.of(canary.ref)
         if not ours and hook is not None:
-            known = standing.checksums.get(canary.revision)
+            known = standing.checksums.get(canary.identity)
             return _cannot_know(
                 f"checksum {hook.checksum} is not known to be revision {canary.revision}"
                 + (f" (that is {known})" if known else "")

@@ -154,7 +154,7 @@ class Judge:
             received_at=letter.received_at,
             decided_at=self._clock.now(),
             record_name=self._gatherer.next_name(canary, dry_run=dry_run),
-            checksum=standing.checksums.get(canary.revision, ""),
+            checksum=standing.checksums.get(canary.identity, ""),
             severity=letter.rule.severity,
             drill=alert.is_drill,
         )

@@ -1,6 +1,7 @@
 """Whether a hook speaks of the revision we know.
 
-``checksum`` names the revision in Flagger's own hash, which nobody else can compute. It is learned from the
+``checksum`` names the revision, and the ConfigMaps and Secrets that belong to it, in Flagger's own hash, which nobody
+else can compute. It is learned from the
 hooks of the running analysis (not from confirm-rollout, which may carry the previous one), and a hook that
 carries another is about another revision.
 """
@@ -30,8 +31,9 @@ class Recogniser:
     def is_of_this_revision(self, hook: Hook, canary: Canary, standing: Standing) -> bool:
         """Also learns the pair, where it can be learned."""
         now = asyncio.get_running_loop().time()
-        since = standing.revision_seen(canary.revision, now)
-        known = standing.checksums.get(canary.revision)
+        identity = canary.identity
+        since = standing.revision_seen(identity, now)
+        known = standing.checksums.get(identity)
         if known is not None:
             return known == hook.checksum
         teaches = hook.type in TEACHES and canary.phase in _ANALYSED and bool(canary.revision and hook.checksum)
@@ -43,5 +45,5 @@ class Recogniser:
             return False
         for revision in others:
             del standing.checksums[revision]
-        standing.learn_checksum(canary.revision, hook.checksum)
+        standing.learn_checksum(identity, hook.checksum)
         return True

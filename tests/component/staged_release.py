@@ -166,6 +166,10 @@ class Release:
         record: builders.Json = await eventually(found)
         return record
 
+    async def track_configs(self, version: str) -> None:
+        """What Flagger writes when a ConfigMap that belongs to the revision is seen, or seen to have changed."""
+        await self.scene.merge(CANARIES, "podinfo/status", {"status": {"trackedConfigs": {"configmap/app": version}}})
+
     async def asked(self, hook: str) -> tuple[int, str]:
         """What a hook about the revision under analysis is answered now, word by word."""
         checksum = Canary(await self.here.lab.canary()).checksum

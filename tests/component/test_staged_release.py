@@ -301,8 +301,91 @@ async def test_an_advance_that_was_there_before_is_not_meant_for_this_revision(
         await release.here.tick(4)
         assert await release.here.lab.weights() == ZERO
         assert await release.refused("confirm-traffic-increase") == "soaking"
-        annotations = (await release.here.lab.canary())["metadata"]["annotations"]
-        assert "pullback.dev/advance-revision" not in annotations
+
+        async def withdrawn() -> bool:
+            annotations = (await release.here.lab.canary())["metadata"].get("annotations") or {}
+            return not any(name.startswith("pullback.dev/advance") for name in annotations)
+
+        await eventually(withdrawn)  # so that the same can be said again, and be meant
+        await release.annotate(advance_to="5", advance_by="ann@example.com")
+        await release.until_weight(5)
+
+
+async def test_what_was_said_before_a_rollback_counts_for_no_later_analysis(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    """The same template comes back: an approval and an advance of the first time are not meant for the second."""
+    async with staged(cluster, scene, tmp_path) as release:
+        await release.until_weight(5)
+        first = await release.here.revision()
+        await release.approve(advance_to="50", advance_by="ann@example.com", advance_revision=first)
+        await release.until_weight(25)
+        assert await release.here.alert() == "ROLL_BACK alert-fires"
+        await release.until("Failed")
+        await release.record("Failed", revision=first)
+        await release.here.lab.push("1")
+        await release.here.tick(2)
+        await release.here.lab.push("2")
+        await release.until("WaitingPromotion", within=20)
+
+        assert await release.here.revision() == first
+        record = await release.record("Analysing", stages=ALL_STAGES)
+        assert record["status"]["run"] == 2
+        seen = [moment(one) for one in record["status"]["weights"]]
+        assert all(after - before >= SOAK for before, after in itertools.pairwise(seen)), seen
+        assert await release.refused("confirm-promotion") == "approval-used"
+        await release.approve(approved_until=ago(minutes=-30))
+        await release.until("Succeeded")
+
+
+async def test_from_a_weight_that_is_no_step_flagger_is_not_let_on(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    """Flagger would go to 100% at once, before it asks whether it may be promoted."""
+    async with staged(cluster, scene, tmp_path) as release:
+        await release.until_weight(5)
+        await release.here.lab.set_weights(90, 10)
+        await release.record("Analysing", stages=[0, 5, 10])
+        await asyncio.sleep(SOAK)
+        assert raises_in(await release.here.tick(3)) == []
+        assert await release.refused("confirm-traffic-increase") == "weight-is-no-step"
+        await release.here.lab.set_weights(100, 0)
+        await release.until_weight(5)
+
+
+async def test_a_config_that_changed_is_another_run(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
+    """Flagger's revision is the pod template alone; its checksum is also of the ConfigMaps that belong to it."""
+    async with staged(cluster, scene, tmp_path) as release:
+        await release.until_weight(25)
+        await release.track_configs("1")
+
+        async def noted() -> bool:
+            return bool((await release.record("Analysing"))["status"].get("configs"))
+
+        await eventually(noted)
+        before = (await release.record("Analysing"))["status"]["run"]
+        await release.track_configs("2")
+
+        async def anew() -> bool:
+            status = (await release.record("Analysing"))["status"]
+            return bool(status["run"] == before + 1 and [one["weight"] for one in status["weights"]] == [25])
+
+        await eventually(anew)  # and the soak of this weight is counted from now
+
+
+async def test_a_soak_costs_no_write_at_every_tick(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
+    if cluster.emulator is None:
+        pytest.skip("counts the calls that the embedded API has seen")
+    async with staged(cluster, scene, tmp_path, given={"soak": LONG}) as release:
+        await release.here.tick(4)
+        await release.record("Analysing", stages=[0])
+        await asyncio.sleep(0.2)
+        cluster.emulator.requests.clear()
+        for _ in range(10):
+            await release.here.tick()
+            await asyncio.sleep(0.05)
+        writes = [one for one in cluster.emulator.requests if one.resource == "canaryrevisions" and one.verb == "patch"]
+        assert len(writes) <= 1, len(writes)
 
 
 async def test_a_weight_that_somebody_took_away_soaks_again(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from daemon.model.canary_revision import CanaryRevision, RevisionPhase, SeenActs
 from daemon.model.checking import CheckResult, CheckState, Finding
 from daemon.model.signal import HookType
 from daemon.model.stages import Profile, Promotion, Stage
-from daemon.policy.opening import GateEvidence
+from daemon.policy.answering import GateEvidence
 from tests.unit import facts
 
 STAGES = (Stage(0, 900), Stage(5, 1800), Stage(25, 1800), Stage(50, 1800))

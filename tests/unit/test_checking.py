@@ -138,6 +138,18 @@ def test_a_criterion_is_seen_again_whatever_a_record_shows() -> None:
     assert Stage(errors=probe).look("errors", passed={"errors": PASSED})[1] == {"errors": CheckState.FAILED}
 
 
+def test_an_increase_opens_on_no_criterion_that_was_seen_too_long_ago() -> None:
+    """Prometheus is slow exactly when it matters: the last pass says nothing of now."""
+    probe = Probe(once=False)
+    stage = Stage(errors=probe)
+    assert stage.look("errors", wait=60)[1] == {"errors": CheckState.PASSED}
+    probe.takes = 5.0
+    asked = stage.checking.look("pre-rollout", ["errors"], HERE, within=0.8, passed={}, oldest=10.0)
+    (known,) = stage.do(asked)
+    assert known.finding is None
+    assert known.began is not None
+
+
 @pytest.mark.parametrize("finding", [FAILED, UNDECIDED])
 def test_what_did_not_pass_is_tried_again_after_the_pause(finding: Finding) -> None:
     probe = Probe(says=one_after_another(finding, PASSED))

@@ -13,7 +13,7 @@ from daemon.model.canary import CanaryPhase
 from daemon.model.canary_revision import CanaryRevision, RevisionPhase, SeenActs, SeenCheck, SeenGate
 from daemon.model.checking import CheckState, ImageDigest
 from daemon.model.stages import Promotion
-from daemon.policy import approving, chronicling
+from daemon.policy import acts, approving, chronicling
 from daemon.policy.chronicling import Sighting
 from daemon.policy.noting import Notes
 from tests.unit import facts, revisions
@@ -100,23 +100,23 @@ def test_what_people_do_after_the_end_is_about_the_next(phase: RevisionPhase) ->
 def test_an_advance_that_was_there_before_is_not_meant_for_this_revision() -> None:
     fresh = record(revision="", phase=RevisionPhase.PENDING, run=0, began=None, weights=())
     begun = after(fresh, seen(3, advance=UNBOUND))
-    assert not chronicling.to_bind(begun, revisions.staged(advance=UNBOUND))
+    assert not acts.to_bind(begun, revisions.staged(advance=UNBOUND))
     assert texts(begun)[1:] == ["5% of traffic"]
 
 
 def test_an_advance_that_is_said_during_the_analysis_is_bound_to_it() -> None:
     told = after(record(), seen(advance=UNBOUND))
-    assert chronicling.to_bind(told, revisions.staged(advance=UNBOUND))
-    assert not chronicling.to_bind(told, revisions.staged(advance=revisions.advance()))
-    assert not chronicling.to_bind(told, revisions.staged(revision="rev3", advance=UNBOUND))
-    assert not chronicling.to_bind(record(), revisions.staged(advance=UNBOUND)), "the record has not seen it yet"
-    assert not chronicling.to_bind(None, revisions.staged(advance=UNBOUND))
+    assert acts.to_bind(told, revisions.staged(advance=UNBOUND))
+    assert not acts.to_bind(told, revisions.staged(advance=revisions.advance()))
+    assert not acts.to_bind(told, revisions.staged(revision="rev3", advance=UNBOUND))
+    assert not acts.to_bind(record(), revisions.staged(advance=UNBOUND)), "the record has not seen it yet"
+    assert not acts.to_bind(None, revisions.staged(advance=UNBOUND))
 
 
 def test_an_old_advance_that_is_said_again_is_meant() -> None:
     stale = record(acts=SeenActs(stale_advance="25", advance="25"))
     said_again = after(stale, seen(2000), seen(2001, advance=UNBOUND))
-    assert chronicling.to_bind(said_again, revisions.staged(advance=UNBOUND))
+    assert acts.to_bind(said_again, revisions.staged(advance=UNBOUND))
 
 
 # -- what this replica heard
@@ -163,7 +163,7 @@ def test_of_every_check_and_image_the_newest_is_kept_in_the_order_of_names() -> 
 
 # -- laws
 
-acts: dict[str, st.SearchStrategy[Any]] = {
+said: dict[str, st.SearchStrategy[Any]] = {
     "paused": st.booleans(),
     "advance": st.sampled_from([None, UNBOUND, revisions.advance(50)]),
     "approval": st.sampled_from([None, revisions.approval(), revisions.approval(until=None, word="w")]),
@@ -177,7 +177,7 @@ sightings = st.builds(
     phase=st.sampled_from(CanaryPhase) | st.just(CanaryPhase.PROGRESSING),
     revision=st.sampled_from(["rev2", "rev2", "rev3", ""]),
     analysis_began=st.sampled_from([None, facts.BEGAN, facts.after(4), facts.after(9000)]),
-    **acts,
+    **said,
 )
 starts = st.sampled_from(
     [record(), record(revision="", phase=RevisionPhase.PENDING, run=0, began=None, weights=())]

@@ -243,7 +243,7 @@ def test_the_tables_say_every_reason_that_the_policy_can_give() -> None:
         Reason.PAUSED, Reason.OPEN, Reason.CANNOT_KNOW, Reason.NO_ROLLBACK, Reason.RECORDED,  # gates
         Reason.UNKNOWN_PROFILE, Reason.CHECK_FAILED, Reason.CHECK_RUNNING, Reason.CHECK_UNDECIDED, Reason.SOAKING,
         Reason.APPROVAL_MISSING, Reason.APPROVAL_OF_ANOTHER_REVISION, Reason.APPROVAL_EXPIRED, Reason.APPROVAL_USED,
-        Reason.APPROVED,  # and those of tests/unit/test_opening.py
+        Reason.APPROVED, Reason.WEIGHT_IS_NO_STEP,  # and those of tests/unit/test_opening.py
     }  # fmt: skip
     tables = [expected for *_, expected in JUDGED.values()]
     tables += [expected for _, expected in (*ACCEPTED.values(), *STANDS.values())]

@@ -13,8 +13,9 @@ import pytest
 from daemon.model.checking import CheckState
 from daemon.model.decision import Reason
 from daemon.model.stages import Profile, Promotion, Stage
-from daemon.policy import approving, opening
-from daemon.policy.opening import Answer, GateEvidence, confirm_rollout, pre_rollout, promotion, rollout
+from daemon.policy import answering, approving, opening, weights
+from daemon.policy.answering import Answer, GateEvidence
+from daemon.policy.opening import confirm_rollout, pre_rollout, promotion, rollout
 from daemon.policy.opening import traffic_increase as increase
 from tests.unit import facts, revisions
 from tests.unit.revisions import PROFILE, SOAKED, evidence, result
@@ -97,6 +98,13 @@ TOLD: dict[str, tuple[Gate, GateEvidence, bool, Reason, str]] = {
         increase, soaking(), False, Reason.SOAKING, "5% for 10 min of 30 min, 20 min left"),
     "a second is left of it": (
         increase, evidence(now=facts.after(2699)), False, Reason.SOAKING, "5% for 30 min of 30 min, 1.0 s left"),
+    "somebody wrote a weight that is none of Flagger's steps": (
+        increase, evidence(canary={"steps": (10.0, 25.0, 50.0), "steps_listed": True}), False, Reason.WEIGHT_IS_NO_STEP,
+        ("5% is none of stepWeights (10, 25, 50), from there Flagger would go to 100%; set the weight to 0, and it "
+         "climbs again")),
+    "the last increase, and no hook that would ask for the approval": (
+        increase, evidence(canary={"steps": (5.0,)}), False, Reason.APPROVAL_MISSING,
+        "an approval is required, but the Canary has no confirm-promotion hook that would ask for it"),
     "a named person has said to go on to 25%": (
         increase, soaking(canary={"advance": revisions.advance(25)}), True, Reason.OPEN, "passed: errors"),
     "a named person has said to go on to 20%, which is no step": (
@@ -176,7 +184,7 @@ def test_a_gate_says_whether_it_is_open_and_why(sentence: str) -> None:
 
 
 def test_every_reason_that_a_gate_can_give_is_in_the_table() -> None:
-    source = inspect.getsource(opening) + inspect.getsource(approving)
+    source = "".join(inspect.getsource(module) for module in (opening, weights, answering, approving))
     assert {Reason[name] for name in re.findall(r"\bReason\.([A-Z_]+)", source)} == {told[3] for told in TOLD.values()}
 
 
@@ -216,4 +224,4 @@ def test_criteria_are_judged_over_the_time_at_this_stage_and_a_minute_at_least(
      (7140, "119 min"), (7200, "2 h"), (7500, "2 h 5 min"), (90000, "25 h")],
 )  # fmt: skip
 def test_durations_in_words(seconds: float, said: str) -> None:
-    assert opening.duration(seconds) == said
+    assert answering.duration(seconds) == said

@@ -15,8 +15,8 @@ from daemon.model.checking import CheckResult, CheckState, Finding
 from daemon.model.decision import Reason
 from daemon.model.signal import HookType
 from daemon.model.stages import Profile, Promotion, Stage
-from daemon.policy import approving, opening, staging
-from daemon.policy.opening import Answer, GateEvidence
+from daemon.policy import answering, approving, opening, staging
+from daemon.policy.answering import Answer, GateEvidence
 from tests.unit import facts, revisions
 
 Gate = Callable[[GateEvidence], Answer]
@@ -230,4 +230,4 @@ def test_an_answer_is_one_line_of_at_most_a_thousand_characters_whatever_anybody
     for gate in EVERY:
         detail = gate(world).decision.detail
         assert len(detail.splitlines()) == 1, gate.__name__
-        assert len(detail) <= opening.LINE, gate.__name__
+        assert len(detail) <= answering.LINE, gate.__name__

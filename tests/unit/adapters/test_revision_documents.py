@@ -41,6 +41,7 @@ FULL = dataclasses.replace(
     run=2,
     began=facts.after(0.000001),
     promoted_at=facts.after(9000),
+    configs="c0ffee",
     workload_revision="7",
     weights=(SeenWeight(0, facts.after(1), "100"), SeenWeight(12.5, facts.after(2))),
     checks=(SeenCheck("rollout", "errors", CheckState.UNDECIDED, "not enough traffic: ü", facts.after(3)),),
@@ -49,7 +50,7 @@ FULL = dataclasses.replace(
         SeenGate("rollout", True, "open", "passed: errors", facts.after(4)),
         SeenGate("confirm-promotion", False, "paused", "paused by ann", facts.after(4), facts.after(5)),
     ),
-    acts=SeenActs("true", "25", "rev2 ann ", facts.after(6), "10"),
+    acts=SeenActs("true", "25", "rev2 ann ", facts.after(6), "rev2 bob ", "10"),
     entries=(
         Entry(facts.after(1), EntryKind.STAGE, "5", "0% -> 5% of traffic"),
         Entry(facts.after(7), EntryKind.HOOK, "soaking", "19 min left", 12, facts.after(8)),

@@ -1,0 +1,79 @@
+"""What the weight on the routes says about going on: how long it has been there, and where the next step would lead."""
+
+from daemon.model.decision import Reason, Verdict
+from daemon.model.signal import HookType
+from daemon.policy import staging
+from daemon.policy.answering import Answer, GateEvidence, cannot_know, duration, no
+
+
+def off_step(seen: GateEvidence) -> Answer | None:
+    """From a weight that is none of ``stepWeights``, Flagger's next step is all of it, before any promotion hook."""
+    canary, weight = seen.canary, seen.weight
+    if not canary.steps_listed or weight is None or staging.same(weight, 0):
+        return None
+    if any(staging.same(weight, step) for step in canary.steps):
+        return None
+    steps = ", ".join(f"{step:g}" for step in canary.steps)
+    return no(
+        Verdict.IGNORE, Reason.WEIGHT_IS_NO_STEP,
+        f"{weight:g}% is none of stepWeights ({steps}), from there Flagger would go to 100%; set the weight to 0, "
+        "and it climbs again",
+    )  # fmt: skip
+
+
+def unasked(seen: GateEvidence) -> Answer | None:
+    """Where an approval is required and no hook would ask for it, the last increase is the last thing to refuse."""
+    canary = seen.canary
+    asked = seen.profile.promotion.approvals if seen.profile is not None else 0
+    if not asked or not canary.hooks or HookType.CONFIRM_PROMOTION in canary.hooks or seen.weight is None:
+        return None
+    if not canary.steps or staging.next_weight(canary.steps, seen.weight) < staging.FULL:
+        return None
+    return no(
+        Verdict.IGNORE, Reason.APPROVAL_MISSING,
+        "an approval is required, but the Canary has no confirm-promotion hook that would ask for it",
+    )  # fmt: skip
+
+
+def soaking(seen: GateEvidence) -> Answer | None:
+    stages = seen.profile.stages if seen.profile is not None else ()
+    if not any(stage.soak for stage in stages):
+        return None
+    if seen.weight is None:
+        return cannot_know("nobody knows the weight on the routes, so no soak can be counted")
+    if staging.stage_at(stages, seen.weight) is None:
+        return None
+    record = seen.record
+    soak = staging.soak(stages, record.weights, seen.weight, seen.now) if record is not None else None
+    if soak is None:
+        return cannot_know(f"the record has not come to {seen.weight:g}% yet")
+    if soak.left <= 0 or _advances(seen):
+        return None
+    return no(
+        Verdict.IGNORE, Reason.SOAKING,
+        f"{seen.weight:g}% for {duration(soak.lasted)} of {duration(soak.stage.soak)}, "
+        f"{duration(soak.left)} left{_why_not_advanced(seen)}",
+    )  # fmt: skip
+
+
+def _advances(seen: GateEvidence) -> bool:
+    advance, canary = seen.canary.advance, seen.canary
+    if advance is not None and seen.record is not None and seen.record.acts.stale_advance == advance.word:
+        return False
+    if advance is None or not advance.by or not canary.revision or advance.revision != canary.revision:
+        return False
+    if seen.weight is None:
+        return False
+    ahead = staging.next_weight(canary.steps, seen.weight) if canary.steps else seen.weight + 0.1
+    return ahead <= advance.to + 0.01
+
+
+def _why_not_advanced(seen: GateEvidence) -> str:
+    advance = seen.canary.advance
+    if advance is None:
+        return ""
+    if not advance.by:
+        return "; advance-to is not heeded without pullback.dev/advance-by"
+    if advance.revision and advance.revision != seen.canary.revision:
+        return f"; advance-to was for revision {advance.revision}"
+    return ""
