@@ -90,6 +90,14 @@ class Grafana:
         (series,) = await self.answers(asked)
         return [float(value) for _, value in series["values"] if math.isfinite(float(value))]
 
+    async def legends(self, title: str) -> dict[tuple[str, ...], float]:
+        """The most that each line of a panel showed, by the values of its labels in the order of their names."""
+        (panel,) = [one for one in panels() if one["title"] == title]
+        return {
+            tuple(value for _, value in sorted(series["metric"].items())): max(float(v) for _, v in series["values"])
+            for target in panel["targets"] for series in await self.answers(target["expr"])
+        }  # fmt: skip
+
     async def without_data(self) -> list[str]:
         """Where there is a query with nothing to show, or a variable without a value."""
         empty = []

@@ -53,6 +53,7 @@ async def test_a_failing_canary_gets_nothing_more_within_seconds(
         without_data = await grafana.without_data()
         on_the_routes = await grafana.shown("Weight on the routes")
         of_the_traffic = await grafana.shown("Traffic distribution", "B")
+        gates, signals = await grafana.legends("Gates"), await grafana.legends("Signals")
 
     (record,) = stack.records()
     status, signal = record["status"], record["spec"]["signal"]
@@ -85,6 +86,10 @@ async def test_a_failing_canary_gets_nothing_more_within_seconds(
     assert (on_the_routes[0], on_the_routes[-1]) == (10, 0)
     assert max(of_the_traffic) == pytest.approx(10, abs=6)
     assert of_the_traffic[-1] == 0
+    # Counters that are born with what they count: the first time is not missed.
+    assert gates["200", "rollback"] >= 1
+    assert gates["403", "rollback"] >= 1
+    assert signals["alert-fires", "alertmanager", "ROLL_BACK"] >= 1
 
 
 async def test_killed_and_stopped_at_every_turn_it_converges_with_one_record(
