@@ -205,7 +205,7 @@ class TestDiscovery:
         assert [v["version"] for v in istio["versions"]] == ["v1", "v1beta1"]
         _, ours = await call(http, "GET", "/apis/pullback.dev/v1alpha1")
         served = {r["name"]: r for r in ours["resources"]}
-        assert set(served) == {"rollbacks", "rollbacks/status"}
+        assert set(served) == {"rollbacks", "rollbacks/status", "canaryrevisions", "canaryrevisions/status"}
         assert (served["rollbacks"]["shortNames"], served["rollbacks"]["kind"]) == (["rb"], "Rollback")
         _, apps = await call(http, "GET", "/apis/apps/v1")
         assert {"deployments", "deployments/scale", "deployments/status"} <= {r["name"] for r in apps["resources"]}
