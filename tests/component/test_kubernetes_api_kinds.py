@@ -121,7 +121,8 @@ class TestSchema:
         value = await made(http, rb_path(namespace), {**rollback("r", spec), "bogus": 1})
         reference = {"apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "app"}
         labels = {"labels": {"any": "thing"}}
-        assert value["spec"] == {"canaryRef": reference, "trigger": "Operator", "dryRun": False, "signal": labels}
+        asked = {"trigger": "Operator", "dryRun": False, "drill": False}
+        assert value["spec"] == {"canaryRef": reference, **asked, "signal": labels}
         assert "bogus" not in value
 
     @pytest.mark.parametrize(
