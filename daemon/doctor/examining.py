@@ -41,7 +41,7 @@ def examine(given: Sequence[Document], written: Sequence[Script], known: Known) 
         found += analysis.examine(canary, known, templates)
     found += rules.examine(watched, known, prometheus.scrape(given))
     found += thresholds.examine(watched, there, known)
-    found += routes.examine(given, known)
+    found += routes.examine(given, known, _mover(there, written))
     for document in given:
         found += prometheus.examine(document)
         if not document.kind:
@@ -51,6 +51,13 @@ def examine(given: Sequence[Document], written: Sequence[Script], known: Known) 
     ways = budget.ways(watched, given, known)
     found += budget.examine(watched, ways, known)
     return Report(tuple(found), tuple(ways))
+
+
+def _mover(there: Sequence[canaries.Canary], written: Sequence[Script]) -> str:
+    """Who takes the traffic away in a rollback, where that is somebody else than Pullback."""
+    by_script = next(filter(None, map(scripts.mover, written)), "")
+    alone = next((one for one in there if not one.fragment and not hooks.asks_us(one.hooks, "rollback")), None)
+    return by_script or ("Flagger alone, without Pullback's rollback hook," if alone is not None else "")
 
 
 def offline(files: list[pathlib.Path], known: Known) -> Report:

@@ -14,12 +14,13 @@ _MESH = "mesh"
 _KINDS = frozenset({"VirtualService", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"})
 
 
-def examine(documents: Sequence[Document], known: Known) -> list[Finding]:
+def examine(documents: Sequence[Document], known: Known, mover: str = "") -> list[Finding]:
+    """``mover`` says who moves the traffic in a rollback where that is not Pullback: one who knows weights only."""
     found = [*_hosts(documents), *_twice(documents), *_subsets(documents)]
     for document in documents:
         if document.kind not in _KINDS:
             continue
-        problems = [*_paths(document), *_writable(document, known), *_version(document)]
+        problems = [*_paths(document, known, mover), *_writable(document, known), *_version(document)]
         found += problems or [fine("routes/read", document.at(), "every path has its weights")]
     return found
 
@@ -99,42 +100,53 @@ def rules(document: Document) -> Iterator[tuple[Path, Mapping[str, Any], list[Ma
                 yield ("spec", section, index), body, found
 
 
-def _paths(document: Document) -> Iterator[Finding]:
+def _paths(document: Document, known: Known, mover: str) -> Iterator[Finding]:
+    written = document.kind in known.kinds
+    closed = _closed(document, known) if written else frozenset()
     for path, body, entries in rules(document):
         if not any(is_canary(one) for one in entries):
             continue
-        where = document.at(*path)
-        if len(entries) == 1:
-            yield _alone(document, path, body)
-        weights = [one.get("weight") for one in entries]
-        numbers = [one for one in weights if isinstance(one, int)]
+        if len(entries) == 1 and written:
+            yield _alone(document, path, body, mover, closed=spelled(path[1:]) in closed)
         if len(entries) > 1 and document.kind == "VirtualService":
-            if len(numbers) == len(weights) and sum(numbers) != 100:
-                yield warn(
-                    "routes/shares", where, f"the weights add up to {sum(numbers)}", "100, as people read percent and "
-                    "Flagger writes them", "write whole shares: stable has what the canary has not",
-                )  # fmt: skip
-            if not any(is_stable(one) for one in entries):
-                yield fail(
-                    "routes/no-stable", where, "the canary shares this path with destinations that are not its stable "
-                    "version: what it has cannot be given back", "the stable version among the destinations",
-                    "name the stable Service or subset in this rule",
-                )  # fmt: skip
+            yield from _split(document.at(*path), entries)
 
 
-def _alone(document: Document, path: Path, body: Mapping[str, Any]) -> Finding:
-    gateway_api = document.kind != "VirtualService"
+def _split(where: str, entries: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    weights = [one.get("weight") for one in entries]
+    numbers = [one for one in weights if isinstance(one, int)]
+    if len(numbers) == len(weights) and sum(numbers) != 100:
+        yield warn(
+            "routes/shares", where, f"the weights add up to {sum(numbers)}", "100, as people read percent and Flagger "
+            "writes them", "write whole shares: stable has what the canary has not",
+        )  # fmt: skip
+    if not any(is_stable(one) for one in entries):
+        yield fail(
+            "routes/no-stable", where, "the canary shares this path with destinations that are not its stable version: "
+            "what it has cannot be given back", "the stable version among the destinations",
+            "name the stable Service or subset in this rule",
+        )  # fmt: skip
+
+
+def _alone(document: Document, path: Path, body: Mapping[str, Any], mover: str, *, closed: bool) -> Finding:
+    """An only destination gets everything whatever its weight, and an only backend of weight 0 answers with errors."""
     how = "by a match" if body.get("match") or body.get("matches") else "for everybody"
-    rule = (
-        "a backend of weight 0 that is alone answers with errors" if gateway_api
-        else "an only destination gets everything, whatever its weight"
-    )  # fmt: skip
+    seen = f"{spelled(path[1:])} sends to the canary alone, {how}, whatever its weight"
+    if closed and not mover:
+        return fine("routes/repointed", document.at(*path), f"{seen}: a rollback of Pullback's points it to stable")
     return warn(
         "routes/canary-alone", document.at(*path),
-        f"{spelled(path[1:])} sends to the canary alone, {how}: {rule}, so lowering weights elsewhere leaves this path "
-        "as it is", "a path on which the canary can be taken to 0",
-        "name the stable version beside it: canary with weight 100, stable with weight 0",
+        f"{seen}: {mover or 'who lowers weights elsewhere'} leaves this path as it is",
+        "a path on which the canary is taken to 0 with the others",
+        "let Pullback do it, which re-points such paths; or name the stable version beside it: canary 100, stable 0",
     )  # fmt: skip
+
+
+def _closed(document: Document, known: Known) -> frozenset[str]:
+    """Paths that a rollback would close, as far as names tell the sides."""
+    kind = known.kinds[document.kind]
+    view = kind.view(kind.read(document.data), sides(document, known.cluster_domain))
+    return frozenset(change.path for change in view.zero.changes) if view.zero else frozenset()
 
 
 def _writable(document: Document, known: Known) -> Iterator[Finding]:
@@ -145,12 +157,13 @@ def _writable(document: Document, known: Known) -> Iterator[Finding]:
     if kind is None:
         yield fail(
             "routes/not-written", document.at(*canaries[0]), f"Pullback writes no {document.kind}: this path to the "
-            "canary stays open in a rollback", f"one of {', '.join(sorted(known.kinds))}",
+            "canary stays open in a rollback until its pods are gone, and answers with errors then",
+            f"one of {', '.join(sorted(known.kinds))}",
             "take this path away before the release, or give it by a kind that is written",
         )  # fmt: skip
         return
+    closed = _closed(document, known)
     view = kind.view(kind.read(document.data), sides(document, known.cluster_domain))
-    closed = {change.path for change in view.zero.changes} if view.zero else set()
     for one in view.paths:
         if one.share > 0 and one.path not in closed:
             yield fail(

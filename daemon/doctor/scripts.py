@@ -37,6 +37,13 @@ def commands(script: Script) -> Iterator[tuple[int, str]]:
         yield begun, joined.strip()
 
 
+def mover(script: Script) -> str:
+    """Where it moves traffic by a weight alone; empty where it does not."""
+    found = (line for line, command in commands(script) if _HELM.search(command) and _ZERO.search(command))
+    line = next(found, None)
+    return "" if line is None else f"`helm upgrade` at {script.source}:{line}"
+
+
 def _command(where: str, command: str) -> Iterator[Finding]:
     if _HELM.search(command) and _WAIT.search(command) and _WEIGHT.search(command):
         brake = bool(_ZERO.search(command))
