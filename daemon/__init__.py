@@ -4,6 +4,7 @@ The map, floor by floor (imports only go down; ``.importlinter`` holds it as a t
 
     cli, sandbox, bootstrap     commands; the embedded world of the demo; the one file that knows every room
     doctor                      whether what is configured around us lets us keep the promise
+    doctor, drill               whether a rollback could happen in time; one that does, for nobody's traffic
     web                         how the world reaches us: bytes become signals, or a 400
     workflow                    how we carry it out: one mailbox per canary, pass after pass
     adapters                    how we reach the world: Kubernetes, routes, Prometheus, clock

@@ -83,17 +83,23 @@ class AlertmanagerAlerts:
         return answer
 
     def _credentials(self) -> dict[str, str]:
-        # Read each time: secrets are rotated under our feet, and a pull is rare.
-        try:
-            if self._bearer_token_file is not None:
-                return {"Authorization": f"Bearer {self._bearer_token_file.read_text(encoding='utf-8').strip()}"}
-            if self._password_file is not None:
-                password = self._password_file.read_text(encoding="utf-8").strip()
-                pair = base64.b64encode(f"{self._username}:{password}".encode()).decode()
-                return {"Authorization": f"Basic {pair}"}
-        except (OSError, UnicodeDecodeError) as error:
-            raise errors.Unreachable(f"credentials for Alertmanager: {error}") from error
-        return {}
+        return credentials(self._bearer_token_file, self._username, self._password_file)
+
+
+def credentials(
+    bearer_token_file: pathlib.Path | None, username: str, password_file: pathlib.Path | None
+) -> dict[str, str]:
+    """The headers that let us in. Read each time: secrets are rotated under our feet, and asking is rare."""
+    try:
+        if bearer_token_file is not None:
+            return {"Authorization": f"Bearer {bearer_token_file.read_text(encoding='utf-8').strip()}"}
+        if password_file is not None:
+            password = password_file.read_text(encoding="utf-8").strip()
+            pair = base64.b64encode(f"{username}:{password}".encode()).decode()
+            return {"Authorization": f"Basic {pair}"}
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.Unreachable(f"credentials for Alertmanager: {error}") from error
+    return {}
 
 
 def _is_ours(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from daemon import bootstrap, settings
 from daemon.cli import acting, approving, arguments, asking, looking, recounting, surveying
 from daemon.doctor import command as doctor
+from daemon.drill import command as drill
 from daemon.model import errors
 from daemon.model.history import Filter
 from daemon.model.rollback import RollbackPhase, Trigger
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _plan(commands)
     _check_config(commands)
     doctor.add(commands, arguments.reaching, arguments.loaded)
+    drill.add(commands, arguments.reaching, arguments.loaded)
     return parser
 
 
