@@ -129,6 +129,7 @@ def test_amtool_accepts_the_shipped_alertmanager_config(alerting_binaries: Alert
         (["alertname=CanaryHighErrorRate", "severity=critical"], "pullback"),
         (["alertname=CanaryLatencyDegradation", "severity=warning"], "pullback"),
         (["alertname=Watchdog", "severity=none"], "pullback-watchdog"),
+        (["alertname=PullbackDrill", "severity=critical"], "pullback,pullback-drill"),
         (["alertname=DiskFull", "severity=critical"], "nobody"),
     ],
 )
@@ -166,6 +167,9 @@ def test_nothing_on_the_shipped_routes_waits_or_cuts_off() -> None:
     config = yaml.safe_load(ALERTMANAGER_CONFIG.read_text("utf-8"))
     webhooks = {one["name"]: one["webhook_configs"] for one in config["receivers"] if "webhook_configs" in one}
     for route in config["route"]["routes"]:
+        if route["receiver"] == "pullback-drill":
+            assert (route["matchers"], route.get("continue")) == (['alertname="PullbackDrill"'], None)
+            continue
         assert route["group_wait"] == "0s"
         assert route["group_interval"] in {"5s", "15s"}
         assert route["repeat_interval"] == "1m"
