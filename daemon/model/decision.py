@@ -208,6 +208,8 @@ class Evidence:
     """The daemon only writes down what it would do."""
     bakes_until: datetime.datetime | None = None
     """Of a revision that is promoted: until when an alert about it pages."""
+    bakes_since: datetime.datetime | None = None
+    """When its promotion began, where that is known: what fires since then may be about it."""
     undo: str = ""
     """The command that takes the workload back to its last good version."""
     limits: Limits = Limits()

@@ -39,10 +39,12 @@ def promotion_is_paged_for(evidence: Evidence, alert: Alert) -> Decision | None:
     if canary is None or evidence.bakes_until is None or canary.analysis_began is None:
         return None
     tolerance = datetime.timedelta(seconds=evidence.limits.clock_tolerance)
-    if alert.starts_at + tolerance < canary.analysis_began:
+    # The primary takes the new template when the promotion begins, minutes before it is over.
+    since = evidence.bakes_since or canary.analysis_began
+    if alert.starts_at + tolerance < since:
         return Decision(
             Verdict.IGNORE, Reason.SIGNAL_OLDER_THAN_REVISION,
-            f"firing since {alert.starts_at.isoformat()}, before the promotion at {canary.analysis_began.isoformat()}",
+            f"firing since {alert.starts_at.isoformat()}, before the promotion began at {since.isoformat()}",
         )  # fmt: skip
     paged = [
         record for record in evidence.records

@@ -8,6 +8,7 @@ from daemon.model.canary import Canary, CanaryPhase, CanaryRef
 from daemon.model.decision import Evidence, Intent, Limits
 from daemon.model.rollback import Rollback, Trigger
 from daemon.model.route import RouteView, percent
+from daemon.model.signal import HookType
 from daemon.policy import checks, naming, reverting
 from daemon.policy.correlating import Match
 from daemon.workflow.standing import Standing
@@ -67,6 +68,7 @@ class Gatherer:
             write_refused=standing.write_refused,
             rehearsing=self._rehearsing,
             bakes_until=self.bakes_until(canary) if canary else None,
+            bakes_since=self._promotion_began(canary) if canary else None,
             undo=reverting.command(canary, self._world.revisions(ref)) if canary else "",
             limits=self._limits,
         )
@@ -102,6 +104,13 @@ class Gatherer:
             return None
         until = canary.analysis_began + datetime.timedelta(seconds=self._bake(canary))
         return until if until > self._clock.now() else None
+
+    def _promotion_began(self, canary: Canary) -> datetime.datetime | None:
+        """When the last gate opened for what was promoted."""
+        records = self._world.revisions(canary.ref)
+        bound = [one for one in records if canary.revision and one.revision == canary.revision]
+        gates = [one.gate(HookType.CONFIRM_PROMOTION) for one in bound]
+        return max((gate.at for gate in gates if gate is not None and gate.opened), default=None)
 
     def whom(self, labels: Mapping[str, str]) -> Match:
         """The canary an alert speaks about. What names the stable side speaks of a revision that was just promoted."""

@@ -71,6 +71,10 @@ JUDGED: dict[str, tuple[Evidence, Alert, AlertRule, tuple[str, str]]] = {
     "it began before the promotion": (
         facts.evidence(canary=facts.canary(CanaryPhase.SUCCEEDED), bakes_until=facts.after(600)), facts.alert(at=-60),
         facts.ROLLBACK, ("IGNORE", "signal-older-than-revision")),
+    "it began while the primary was taking the new template": (
+        facts.evidence(canary=facts.canary(CanaryPhase.SUCCEEDED), bakes_until=facts.after(600),
+                       bakes_since=facts.after(-120)), facts.alert(at=-60),
+        facts.ROLLBACK, ("ESCALATE", "alert-after-promotion")),
     "a person has been told about this promotion": (
         facts.evidence(
             canary=facts.canary(CanaryPhase.SUCCEEDED), bakes_until=facts.after(600),
