@@ -5,9 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import hypothesis
 import pytest
 
 pytest_plugins = ["tests.cluster", "tests.commands", "tests.scene"]
+
+
+# How long an example takes is the machine's business: performance is measured on the bench.
+hypothesis.settings.register_profile(
+    "house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)  # fmt: skip
+hypothesis.settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)

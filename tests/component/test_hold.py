@@ -64,6 +64,7 @@ class Meter:
                 raised_at = now if weight > 0 else None
 
 
+@pytest.mark.alone
 async def test_a_writer_that_raises_ten_times_a_second_holds_the_canary_above_zero_for_under_a_tenth(
     cluster: Cluster, scene: Scene, tmp_path: Path, capsys: Any
 ) -> None:
