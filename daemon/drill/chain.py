@@ -57,6 +57,8 @@ class Course:
     posted_at: datetime.datetime | None = None
     record: Rollback | None = None
     broken: BrokenLinkError | None = None
+    noted: str = ""
+    """The record, of whomever: the daemon's, or the drill's own of its failure."""
     left: list[str] = dataclasses.field(default_factory=list)
     """What could not be removed, or was to be kept."""
 
@@ -116,7 +118,7 @@ def document(course: Course) -> dict[str, Any]:
         "canary": course.canary,
         "shadow": course.shadow,
         "drill": course.identity,
-        "record": course.record.name if course.record is not None else None,
+        "record": course.noted or None,
         "brokenLink": broken.link.value if broken is not None else None,
         "problem": str(broken) if broken is not None else None,
         "timeoutSeconds": course.timeout,

@@ -117,6 +117,6 @@ def labels(namespace: str, name: str, identity: str, names: LabelNames, *, shado
     }  # fmt: skip
     if shadow:
         return found | {drill.MODE_LABEL: drill.SHADOW}
-    # By workload the shipped route groups: nobody's flush is waited for. A real one is not named, lest the drill
-    # inhibit warnings about it.
-    return found | {"workload": name}
+    # By these the shipped route groups: no drill waits for the flush of the one before. A real canary's are not named,
+    # lest the drill inhibit warnings about it.
+    return found | {"workload": name, "version": identity}

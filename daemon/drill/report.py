@@ -38,7 +38,7 @@ def _lines(course: Course, document: dict[str, Any]) -> list[str]:
         lines += [f"  broken link: {course.broken.link}", f"  {course.broken}"]
     elif course.shadow:
         lines.append("  nothing was written to its routes")
-    if course.record is not None:
-        lines.append(f"  kubectl describe rollback {course.record.name} -n {course.namespace}")
+    if course.noted:
+        lines.append(f"  kubectl describe rollback {course.noted} -n {course.namespace}")
     lines += [f"  left behind: {one}" for one in course.left]
     return lines

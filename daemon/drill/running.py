@@ -167,20 +167,19 @@ class Drill:
         outcome = DrillOutcome.PASSED if broken is None else DrillOutcome.FAILED
         result = DrillResult(outcome, now, "" if broken is None else f"{broken.link}: {broken}")
         amendment = Amendment(drill_result=result)
-        if course.record is None:
-            if broken is None:
-                return
-            course.record = await ledger.KubernetesLedger(self._client).open(self._failed(broken))
+        if course.record is not None:
+            course.noted = course.record.name
+        else:
+            assert broken is not None  # noqa: S101 - whatever passes has a record
+            made = await ledger.KubernetesLedger(self._client).open(self._failed(broken))
+            course.noted = made.name
             amendment = Amendment(
                 phase=RollbackPhase.FAILED, message=result.message, drill_result=result,
-                timeline=Timeline(started_at=course.record.started_at, completed_at=now),
+                timeline=Timeline(started_at=made.started_at, completed_at=now),
             )  # fmt: skip
         # Whatever the daemon writes meanwhile: these fields are ours.
         body = {"status": ledger.as_status(amendment)}
-        written = await self._client.merge(
-            ROLLBACKS, course.namespace, course.record.name, body, subresource="status"
-        )  # fmt: skip
-        course.record = ledger.read_rollback(written)
+        await self._client.merge(ROLLBACKS, course.namespace, course.noted, body, subresource="status")
 
     def _failed(self, broken: BrokenLinkError) -> NewRollback:
         """A drill without a record must be seen too. To make one is to ask for a rollback, so it is a dry run."""
