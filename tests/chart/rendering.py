@@ -56,6 +56,7 @@ EVERYTHING: Values = {
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
     "alertmanagerConfig": {"enabled": True, "labels": {"release": "prometheus"}},
+    "drill": {"enabled": True, "namespace": "checkout", "alertmanagerUrls": ["http://a:9093", "http://b:9093"]},
     "people": {
         "operator": {"aggregateToEdit": True},
         "captain": {"aggregateToAdmin": True},

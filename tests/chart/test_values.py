@@ -74,6 +74,15 @@ CLEAR: Mapping[str, tuple[Values, str]] = {
         {**MINIMAL, "podDisruptionBudget": {"maxUnavailable": 3}},
         "podDisruptionBudget.maxUnavailable: expected no more than replicas",
     ),
+    "a drill without an Alertmanager": ({**MINIMAL, "drill": {"enabled": True}}, "drill.alertmanagerUrls: expected"),
+    "a drill nowhere": (
+        {"rbac": {"clusterWide": True}, "drill": {"enabled": True, "alertmanagerUrls": ["http://a:9093"]}},
+        "drill.namespace: expected one",
+    ),
+    "a drill where nobody looks": (
+        {**MINIMAL, "drill": {"enabled": True, "namespace": "elsewhere", "alertmanagerUrls": ["http://a:9093"]}},
+        'drill.namespace: "elsewhere" is not watched; expected one of shop, checkout',
+    ),
     "nobody may approve": (
         {**MINIMAL, "people": {"approvalPolicy": {"enabled": True}}},
         "people.approvalPolicy: expected users or groups",

@@ -35,6 +35,19 @@
 {{- if and .Values.alertmanagerConfig.enabled (not (include "pullback.alertmanagerToken" . | fromYaml)) -}}
 {{- fail "alertmanagerConfig.token: expected secretName and key, or an entry in secrets.alertmanager.bearerTokens" -}}
 {{- end -}}
+{{- with .Values.drill -}}
+{{- if .enabled -}}
+{{- if not (or .alertmanagerUrls (dig "pull" "alertmanager_urls" (list) $config)) -}}
+{{- fail "drill.alertmanagerUrls: expected where Alertmanager is (http://alertmanager-operated.monitoring:9093), here or in config.pull.alertmanager_urls" -}}
+{{- end -}}
+{{- if and $rbac.clusterWide (not .namespace) -}}
+{{- fail "drill.namespace: expected one, with rbac.clusterWide there is no first of rbac.namespaces" -}}
+{{- end -}}
+{{- if and .namespace $config.kubernetes.namespaces (not (has .namespace $config.kubernetes.namespaces)) -}}
+{{- fail (printf "drill.namespace: %q is not watched; expected one of %s" .namespace (join ", " $config.kubernetes.namespaces)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.people -}}
 {{- if .approvalPolicy.enabled -}}
 {{- if not (or .approvalPolicy.users .approvalPolicy.groups) -}}
