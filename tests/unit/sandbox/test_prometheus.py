@@ -105,7 +105,7 @@ def test_pointing_alertmanager_elsewhere_changes_url_and_token_file_only() -> No
 
 
 def test_the_shipped_route_lets_nothing_wait() -> None:
-    route, watchdog = yaml.safe_load((CONFIG / "alertmanager" / "alertmanager.yaml").read_text("utf-8"))["route"][
+    route, watchdog, _drill = yaml.safe_load((CONFIG / "alertmanager" / "alertmanager.yaml").read_text("utf-8"))["route"][
         "routes"
     ]
     assert route["group_wait"] == watchdog["group_wait"] == "0s"
