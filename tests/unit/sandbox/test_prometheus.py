@@ -105,9 +105,8 @@ def test_pointing_alertmanager_elsewhere_changes_url_and_token_file_only() -> No
 
 
 def test_the_shipped_route_lets_nothing_wait() -> None:
-    route, watchdog, _drill = yaml.safe_load((CONFIG / "alertmanager" / "alertmanager.yaml").read_text("utf-8"))["route"][
-        "routes"
-    ]
+    shipped = yaml.safe_load((CONFIG / "alertmanager" / "alertmanager.yaml").read_text("utf-8"))
+    route, watchdog, _drill = shipped["route"]["routes"]
     assert route["group_wait"] == watchdog["group_wait"] == "0s"
     assert (route["group_interval"], route["repeat_interval"]) == ("5s", "1m")
     assert {"namespace", "workload", "version"} < set(route["group_by"])
