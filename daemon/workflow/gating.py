@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from daemon import ports
 from daemon.model import errors
 from daemon.model.canary import Canary
-from daemon.model.checking import Subject
+from daemon.model.checking import CheckResult, CheckState, Finding, Subject
 from daemon.model.decision import Decision, Reason, Verdict
 from daemon.model.signal import Hook, HookType
 from daemon.model.stages import Profile
 from daemon.policy import opening
-from daemon.policy.answering import Answer, GateEvidence
+from daemon.policy.answering import Answer, GateEvidence, cannot_know, no, yes
 from daemon.workflow.checking import Checking
 from daemon.workflow.gate_sight import INCREASES, Found, GateSight, Terms, names_of, passed_of
 from daemon.workflow.recognising import Recogniser
@@ -34,6 +34,8 @@ _JUDGES: Mapping[HookType, Callable[[GateEvidence], Answer]] = {
     HookType.CONFIRM_TRAFFIC_INCREASE: opening.traffic_increase,
     HookType.CONFIRM_PROMOTION: opening.promotion,
 }
+
+_NOTHING_TO_LOOK_AT = Finding(CheckState.UNDECIDED, "cannot know: the workload that is released is not known here")
 
 
 class Gates:
@@ -83,7 +85,8 @@ class Gates:
         profile = self._sight.profile(canary)
         names = names_of(kind, profile)
         subject = self._sight.subject(kind, canary, profile)
-        results = self._sight.known(kind, names, subject) if subject is not None else ()
+        unseen = tuple(CheckResult(name, _NOTHING_TO_LOOK_AT, None) for name in names)
+        results = self._sight.known(kind, names, subject) if subject is not None else unseen
         return _JUDGES[kind](self._sight.evidence(kind, canary, Found(results), ours=True))
 
     # -- one answer
@@ -94,7 +97,7 @@ class Gates:
         if hook.type is HookType.ROLLBACK:
             return self._rollback(hook, canary, ours=ours)
         if hook.type in RECORDED_ONLY:
-            return _yes(Reason.RECORDED, "recorded")
+            return yes(Reason.RECORDED, "recorded")
         ours = ours or hook.type in {HookType.CONFIRM_ROLLOUT, HookType.ROLLOUT}
         found = await self._look(hook.type, canary, ours=ours)
         # The world may have moved while checks were waited for: a rollback may have begun.
@@ -107,13 +110,15 @@ class Gates:
     async def _look(self, kind: HookType, canary: Canary, *, ours: bool) -> Found:
         profile = self._sight.profile(canary)
         subject = self._sight.subject(kind, canary, profile)
+        names = names_of(kind, profile)
+        unseen = tuple(CheckResult(name, _NOTHING_TO_LOOK_AT if subject is None else None, None) for name in names)
         if profile is None or subject is None or self._checking is None:
-            return Found()
+            return Found(unseen)
         # A load is begun whether or not anything else is asked; its result is read at a later call.
         load = self._checking.begin(kind, profile.load, subject) if _loads(kind, profile, subject) else None
-        names = names_of(kind, profile)
         if not names or self._is_closed_anyway(kind, canary, ours=ours):
-            return Found(load=load)
+            # Not asked is not passed: a soak may be over by the time that this is judged.
+            return Found(unseen, load)
         within = self._terms.pre_rollout_within if kind is HookType.PRE_ROLLOUT else self._terms.answer_within
         passed = passed_of(self._sight.record(canary, kind))
         oldest = self._terms.oldest if kind in INCREASES else None
@@ -127,25 +132,25 @@ class Gates:
     async def _use_approval(self, canary: Canary, found: Found) -> Answer:
         record, approval = self._sight.record(canary), canary.approval
         if record is None or record.began is None or approval is None or self._canaries is None:
-            return _cannot_know("the use of the approval cannot be noted")
+            return cannot_know("the use of the approval cannot be noted")
         if approval.used is None:
             try:
                 async with asyncio.timeout(self._terms.answer_within):
                     used = await self._canaries.use_approval(canary.ref, approval, record.began)
                 self._world.put_canary(used)
             except (errors.NeighbourError, TimeoutError) as error:
-                return _cannot_know(f"the use of the approval could not be noted: {error}")
+                return cannot_know(f"the use of the approval could not be noted: {error}")
         # It has been written down; whether it still opens anything is decided by what is known now.
         canary = self._world.canary(canary.ref) or canary
         return opening.promotion(self._sight.evidence(HookType.CONFIRM_PROMOTION, canary, found, ours=True))
 
     def _rollback(self, hook: Hook | None, canary: Canary, *, ours: bool = True) -> Answer:
         if self._sight.standing_rollback(canary) is None:
-            return _no(Verdict.IGNORE, Reason.NO_ROLLBACK, f"no rollback of revision {canary.revision} is in force")
+            return no(Verdict.IGNORE, Reason.NO_ROLLBACK, f"no rollback of revision {canary.revision} is in force")
         standing = self._standings.of(canary.ref)
         if not ours and hook is not None:
             known = standing.checksums.get(canary.identity)
-            return _cannot_know(
+            return cannot_know(
                 f"checksum {hook.checksum} is not known to be revision {canary.revision}"
                 + (f" (that is {known})" if known else "")
             )
@@ -155,7 +160,6 @@ class Gates:
             decision=Decision(Verdict.ROLL_BACK, Reason.ROLLBACK_IN_FORCE, intent.reason if intent else ""),
         )
 
-    # -- what an answer may see
 
 def _loads(kind: HookType, profile: Profile, subject: Subject) -> bool:
     return bool(profile.load) and kind is HookType.ROLLOUT and subject.weight > 0
@@ -163,20 +167,8 @@ def _loads(kind: HookType, profile: Profile, subject: Subject) -> bool:
 
 def _unknown(hook: Hook) -> Answer:
     if hook.type in RECORDED_ONLY:
-        return _yes(Reason.RECORDED, "recorded")
+        return yes(Reason.RECORDED, "recorded")
     detail = f"no canary {hook.canary} is known here"
     if hook.type is HookType.ROLLBACK:
-        return _no(Verdict.IGNORE, Reason.NO_ROLLBACK, detail)
-    return _cannot_know(detail)
-
-
-def _cannot_know(detail: str) -> Answer:
-    return _no(Verdict.IGNORE, Reason.CANNOT_KNOW, detail)
-
-
-def _yes(reason: Reason, detail: str) -> Answer:
-    return Answer(opened=True, decision=Decision(Verdict.IGNORE, reason, detail))
-
-
-def _no(verdict: Verdict, reason: Reason, detail: str) -> Answer:
-    return Answer(opened=False, decision=Decision(verdict, reason, detail))
+        return no(Verdict.IGNORE, Reason.NO_ROLLBACK, detail)
+    return cannot_know(detail)

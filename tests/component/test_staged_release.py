@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests import builders
 from tests.cluster import Cluster
 from tests.component.flagger_fight import ZERO, ago, hooks_in, raises_in
 from tests.component.staged_release import SOAK, lines, moment, staged, weights
 from tests.running import eventually
-from tests.scene import Scene
+from tests.scene import DEPLOYMENTS, Scene
 
 ALL_STAGES = [0, 5, 25, 50]
 LONG = 3600.0
@@ -559,3 +560,17 @@ async def test_a_slow_check_holds_up_no_tick(cluster: Cluster, scene: Scene, tmp
         assert "error-rate" in said
         await asyncio.sleep(1.5)  # it goes on to its end
 
+
+async def test_checks_of_a_workload_nobody_knows_are_not_passed(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
+    """A target that is no Deployment, or one that the watch has not shown: no look is no pass."""
+    profiles = {"default": {"confirm_rollout": ["smoke"], "pre_rollout": ["smoke"], "rollout": ["error-rate"]}}
+    async with staged(cluster, scene, tmp_path, gates={"profiles": profiles}) as release:
+        await scene.add_canary("other", weight=5)
+        await scene.delete(DEPLOYMENTS, "other")
+        body = builders.hook(scene.namespace, "other")
+
+        async def refused() -> bool:
+            said = [(await release.here.daemon.hook(kind, body))[1] for kind in ("confirm-rollout", "pre-rollout")]
+            return all(one.startswith("check-undecided: smoke: cannot know") for one in said)
+
+        await eventually(refused)
