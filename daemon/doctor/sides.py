@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from daemon.adapters.traffic.istio_destinations import family, resolve
+from daemon.adapters.traffic.conventions import family
+from daemon.adapters.traffic.istio_destinations import resolve
 from daemon.doctor.documents import Document
 from daemon.model.route import Sides
 

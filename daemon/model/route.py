@@ -21,7 +21,9 @@ class RouteRef:
 class RouteObject:
     """A routing object as last observed. ``spec`` is the object's own JSON and is never changed in place.
 
-    ``writers`` are the field managers that own parts of ``spec``, latest first, as managedFields name them.
+    ``writers`` are the field managers that own parts of what splits traffic, latest first, as managedFields name
+    them. ``owner`` is the kind of the controller that made the object (``Canary``, ``Rollout``), empty where people
+    did.
     """
 
     ref: RouteRef
@@ -30,6 +32,12 @@ class RouteObject:
     generation: int
     spec: Mapping[str, Any]
     writers: tuple[str, ...] = ()
+    uid: str = ""
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    status: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    owner: str = ""
+    deleting: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,7 +45,8 @@ class Sides:
     """Which destinations are the canary and which are stable, for one canary.
 
     Services are given as (namespace, name). ``canary_services`` take canary traffic whatever the subset;
-    ``shared_services`` take it when the subset's name says so (``canary`` or ``…-canary``).
+    ``shared_services`` take it when the subset's name says so (``canary`` or ``…-canary``), or when it is one of
+    ``canary_subsets``; subsets are given as (service, subset).
     """
 
     namespace: str
@@ -45,6 +54,8 @@ class Sides:
     stable_services: frozenset[tuple[str, str]]
     shared_services: frozenset[tuple[str, str]]
     cluster_domain: str = "cluster.local"
+    canary_subsets: frozenset[tuple[tuple[str, str], str]] = frozenset()
+    stable_subsets: frozenset[tuple[tuple[str, str], str]] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,9 +90,9 @@ class PatchOperation:
 class Original:
     """What a re-pointed or removed field held before, so that ``release`` can put it back.
 
-    ``section`` is ``http``, ``tcp`` or ``tls``; ``rule`` the rule's index, ``rule_name`` its name if it has
-    one (indices move when people edit); ``field`` is ``destination``, ``mirror`` or ``mirrors``; ``index``
-    the destination's place within the rule.
+    ``section`` is where the rule stands (``http``, ``tcp``, ``tls``; ``rules`` in the Gateway API); ``rule`` the
+    rule's index, ``rule_name`` its name if it has one (indices move when people edit); ``field`` is what was
+    changed in it (``destination``, ``mirror``, ``backendRef``, …); ``index`` its place within the rule.
     """
 
     route: RouteRef

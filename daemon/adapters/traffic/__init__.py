@@ -5,13 +5,13 @@ A kind is a module with the names of ``RouteKind``; a new one needs nothing else
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import Resource
 from daemon.model import errors
-from daemon.model.route import RouteObject, RoutePatch, RouteRef, RouteView, Sides
+from daemon.model.route import Original, PatchOperation, RouteObject, RoutePatch, RouteRef, RouteView, Sides
 
 
 class RouteKind(Protocol):
@@ -31,6 +31,25 @@ class RouteKind(Protocol):
     def hosts(self, route: RouteObject, cluster_domain: str) -> frozenset[str]: ...
 
     def view(self, route: RouteObject, sides: Sides) -> RouteView: ...
+
+    def claim(self, route: RouteObject, cluster_domain: str) -> Sides | None:
+        """The sides of a canary, as this object itself tells them: by the annotations of ``conventions``, else by
+        names. None when it tells of no canary. Where stable is may be for another object to tell."""
+        ...
+
+    def steer(self, route: RouteObject, sides: Sides, weight: float) -> RoutePatch | None:
+        """The write that gives the canary ``weight`` percent wherever stable and canary share by weight: a person's
+        act, or a stage. Other paths stay as they are. None when nothing has to change."""
+        ...
+
+    def restore(self, route: RouteObject, originals: Sequence[Original]) -> tuple[PatchOperation, ...]:
+        """The write that puts back what zeroing re-pointed or removed, where it still is as we left it."""
+        ...
+
+    def pending(self, route: RouteObject) -> str:
+        """Why what was written cannot be taken for live yet, as the object's own status tells; empty when it can, or
+        when the kind never tells."""
+        ...
 
 
 def discover() -> dict[str, RouteKind]:

@@ -5,23 +5,15 @@ module is the only place that knows the spellings, in both directions: reading o
 the stable counterpart of a canary's in the spelling its author used (``Counterparts``).
 """
 
-import enum
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from daemon.adapters.traffic.conventions import family, says_canary, says_stable
+from daemon.adapters.traffic.sides import Side
 from daemon.model.route import Sides
 
 Service = tuple[str, str]
 """(namespace, name)"""
-
-MARKS = ("-canary", "-primary", "-stable")
-"""What sides add to the name they share: ``podinfo-canary`` and ``podinfo-primary`` are one family."""
-
-
-class Side(enum.Enum):
-    CANARY = "canary"
-    STABLE = "stable"
-    OTHER = "other"
 
 
 def resolve(host: str, namespace: str, cluster_domain: str) -> Service | None:
@@ -49,31 +41,19 @@ def side_of(destination: Mapping[str, Any], namespace: str, sides: Sides) -> Sid
         return Side.OTHER
     if service in sides.canary_services:
         return Side.CANARY
+    if isinstance(subset, str) and (service, subset) in sides.canary_subsets:
+        return Side.CANARY
+    if isinstance(subset, str) and (service, subset) in sides.stable_subsets:
+        return Side.STABLE
     if service in sides.shared_services:
-        if _says_canary(subset):
+        if says_canary(subset):
             return Side.CANARY
-        if _says_stable(subset):
+        if says_stable(subset):
             return Side.STABLE
     readable = subset is None or isinstance(subset, str)
-    if service in sides.stable_services and readable and not _says_canary(subset):
+    if service in sides.stable_services and readable and not says_canary(subset):
         return Side.STABLE
     return Side.OTHER
-
-
-def _says_canary(subset: object) -> bool:
-    return isinstance(subset, str) and (subset == "canary" or subset.endswith("-canary"))
-
-
-def _says_stable(subset: object) -> bool:
-    return isinstance(subset, str) and (subset in ("stable", "primary") or subset.endswith(("-stable", "-primary")))
-
-
-def family(name: str) -> str:
-    """What the sides of one application have in common in their names."""
-    for mark in MARKS:
-        if name.endswith(mark):
-            return name.removesuffix(mark)
-    return name
 
 
 class Counterparts:
@@ -98,9 +78,10 @@ class Counterparts:
         if service in self._sides.canary_services:
             return self._elsewhere(canary, service) or self._related(canary, service) or self._sole(canary)
         return (
-            self._subset_elsewhere(canary, service)
+            self._subset_declared(canary, service)
+            or self._subset_elsewhere(canary, service)
             or self._related(canary, service)
-            or {**canary, "subset": _stable_subset(canary["subset"])}
+            or self._subset_derived(canary)
         )
 
     def _service(self, destination: Mapping[str, Any]) -> Service | None:
@@ -122,6 +103,16 @@ class Counterparts:
             return None
         alike = [subset for subset in subsets if _prefix(subset) == _prefix(canary["subset"])]
         return _pointed(canary, canary["host"], (alike or subsets)[0])
+
+    def _subset_declared(self, canary: Mapping[str, Any], service: Service) -> dict[str, Any] | None:
+        """The stable subset of the same service that ``sides`` knows."""
+        declared = sorted(subset for other, subset in self._sides.stable_subsets if other == service)
+        return _pointed(canary, canary["host"], declared[0]) if declared else None
+
+    @staticmethod
+    def _subset_derived(canary: Mapping[str, Any]) -> dict[str, Any] | None:
+        subset = canary["subset"]
+        return {**canary, "subset": _stable_subset(subset)} if says_canary(subset) else None
 
     def _related(self, canary: Mapping[str, Any], service: Service) -> dict[str, Any] | None:
         """The stable service of the same family that ``sides`` knows."""

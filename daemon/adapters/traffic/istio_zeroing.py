@@ -9,8 +9,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.adapters.traffic.istio_destinations import Counterparts, Side, side_of
+from daemon.adapters.traffic.istio_destinations import Counterparts, side_of
 from daemon.adapters.traffic.istio_rules import Mirror, Rule, destination, mirrors, routed, rules, weight
+from daemon.adapters.traffic.shares import WHOLE
+from daemon.adapters.traffic.sides import Side
 from daemon.model.route import (
     Original,
     PatchOperation,
@@ -21,9 +23,6 @@ from daemon.model.route import (
     Sides,
     WeightChange,
 )
-
-WHOLE = 100
-"""What a rule's weights add up to when we have to choose, as Flagger and Istio's own examples have it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

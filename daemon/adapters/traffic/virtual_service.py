@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from daemon.adapters.kubernetes.resources import VIRTUAL_SERVICES_V1, VIRTUAL_SERVICES_V1BETA1
+from daemon.adapters.traffic import istio_sides, istio_steering, objects
 from daemon.adapters.traffic.istio_destinations import Service, resolve, spellings
 from daemon.adapters.traffic.istio_restoring import Restoring
 from daemon.adapters.traffic.istio_rules import destination, mirrors, routed, rules
 from daemon.adapters.traffic.istio_zeroing import Zeroing
-from daemon.model.route import Original, PatchOperation, RouteObject, RouteRef, RouteView, Sides
+from daemon.model.route import Original, PatchOperation, RouteObject, RoutePatch, RouteView, Sides
 
 KIND = "VirtualService"
 RESOURCES = (VIRTUAL_SERVICES_V1, VIRTUAL_SERVICES_V1BETA1)
@@ -22,16 +23,7 @@ PROVIDERS = frozenset({"istio"})
 
 def read(document: Mapping[str, Any]) -> RouteObject:
     """The object from its JSON, ``v1`` or ``v1beta1`` alike."""
-    metadata = _mapping(document.get("metadata"))
-    generation = metadata.get("generation")
-    return RouteObject(
-        ref=RouteRef(KIND, _text(metadata.get("namespace")), _text(metadata.get("name"))),
-        api_version=_text(document.get("apiVersion")),
-        resource_version=_text(metadata.get("resourceVersion")),
-        generation=generation if isinstance(generation, int) else 0,
-        spec=_mapping(document.get("spec")),
-        writers=_writers(metadata.get("managedFields")),
-    )
+    return objects.read(KIND, document)
 
 
 def services(route: RouteObject, cluster_domain: str) -> frozenset[Service]:
@@ -57,6 +49,22 @@ def view(route: RouteObject, sides: Sides) -> RouteView:
     return Zeroing(route, sides).view()
 
 
+def claim(route: RouteObject, cluster_domain: str) -> Sides | None:
+    """The sides of a canary as the object tells them itself; None when it tells of none."""
+    return istio_sides.told(route, _destinations(route.spec), cluster_domain)
+
+
+def steer(route: RouteObject, sides: Sides, weight: float) -> RoutePatch | None:
+    """The write that gives the canary ``weight`` percent where it shares with stable by weight."""
+    return istio_steering.steer(route, sides, weight)
+
+
+def pending(route: RouteObject) -> str:
+    """Always empty: Istio writes nothing into a VirtualService's status that could be relied on."""
+    del route
+    return ""
+
+
 def restore(route: RouteObject, originals: Sequence[Original]) -> tuple[PatchOperation, ...]:
     """The write that puts back what zeroing re-pointed or removed, where it still is as we left it."""
     return Restoring(route).operations(originals)
@@ -76,20 +84,3 @@ def _spellings(host: str, namespace: str, cluster_domain: str) -> tuple[str, ...
     if host.count(".") == 1 and service[0] != namespace:
         return tuple(longer)  # most likely a domain: example.com is not what people mean by "example"
     return short, *longer
-
-
-def _writers(managed: object) -> tuple[str, ...]:
-    """Who owns parts of the spec, the latest first. One manager may be listed for several operations."""
-    entries = map(_mapping, managed if isinstance(managed, list) else ())
-    owning = [entry for entry in entries if "f:spec" in _mapping(entry.get("fieldsV1"))]
-    owning.sort(key=lambda entry: _text(entry.get("time")), reverse=True)
-    names = (_text(entry.get("manager")) for entry in owning)
-    return tuple(dict.fromkeys(name for name in names if name))
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
