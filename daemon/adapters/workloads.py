@@ -1,10 +1,12 @@
 """Deployments, cut down to what correlation, proof and cleanup need: a cluster has thousands, and we watch them all."""
 
+import datetime
 import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from daemon.adapters import times
 from daemon.model.canary import Workload
 
 REVISION_NUMBER = "deployment.kubernetes.io/revision"
@@ -30,7 +32,18 @@ def read_workload(document: Mapping[str, Any]) -> Workload:
         template=_hash(template),
         resource_version=str(metadata.get("resourceVersion", "")),
         revision_number=str((metadata.get("annotations") or {}).get(REVISION_NUMBER) or ""),
+        template_since=_template_since(metadata),
     )
+
+
+def _template_since(metadata: Mapping[str, Any]) -> datetime.datetime | None:
+    """The latest write by anybody who owns a part of the template; the creation where nobody is known to."""
+    times_ = [
+        times.read(entry.get("time"))
+        for entry in metadata.get("managedFields") or ()
+        if not entry.get("subresource") and "f:template" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+    ]
+    return max((one for one in times_ if one), default=times.read(metadata.get("creationTimestamp")))
 
 
 def _hash(template: Mapping[str, Any]) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 import aiohttp
 
 from daemon import ports
-from daemon.adapters import checks, evidence, flagger, ledger
+from daemon.adapters import checks, evidence, ledger
+from daemon.adapters.canary_objects import CanaryObjects
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.bootstrap import backstop
 from daemon.bootstrap.seeing import Sight, Surroundings
@@ -55,7 +56,7 @@ def chronicle(
     return Chronicle(
         world=sight.world,
         revisions=ledger.KubernetesRevisions(client),
-        canaries=flagger.FlaggerCanaries(client),
+        canaries=CanaryObjects(client, sight.world.canary),
         weight=sight.gatherer.weight,
         ready=ready,
         observer=observer,

@@ -8,7 +8,8 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from daemon import ports
-from daemon.adapters import break_glass, evidence, flagger, ledger, scaling
+from daemon.adapters import break_glass, evidence, ledger, scaling
+from daemon.adapters.canary_objects import CanaryObjects
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.watches import Watches
 from daemon.adapters.lease import KubernetesLease
@@ -54,7 +55,7 @@ def after_zero(
             world=sight.world,
             gatherer=sight.gatherer,
             recorder=recorder,
-            canaries=flagger.FlaggerCanaries(client),
+            canaries=CanaryObjects(client, sight.world.canary),
             workloads=scaling.KubernetesWorkloads(client),
             clock=surroundings.clock,
             choices=cleaning.Choices(

@@ -5,20 +5,30 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from daemon import ports
-from daemon.adapters import flagger, ledger, traffic, workloads
+from daemon.adapters import claims, flagger, ledger, traffic, workloads
 from daemon.adapters.clock import SystemChance, SystemClock
 from daemon.adapters.kubernetes import reflector
 from daemon.adapters.kubernetes.client import KubernetesClient
-from daemon.adapters.kubernetes.resources import CANARIES, CANARY_REVISIONS, DEPLOYMENTS, ROLLBACKS, Resource
-from daemon.model.canary import Canary, CanaryRef
+from daemon.adapters.kubernetes.resources import (
+    CANARIES,
+    CANARY_REVISIONS,
+    DEPLOYMENTS,
+    DESTINATION_RULES_V1,
+    DESTINATION_RULES_V1BETA1,
+    ROLLBACKS,
+    Resource,
+)
+from daemon.adapters.traffic import conventions
+from daemon.model.canary import Canary, CanaryPhase, CanaryRef, Workload
 from daemon.model.decision import Limits
-from daemon.model.route import RouteObject, RouteRef
+from daemon.model.route import RouteObject, RouteRef, RouteView, Sides
 from daemon.model.stages import Profile
 from daemon.policy.correlating import CanaryIndex
 from daemon.settings import Settings
 from daemon.workflow.gathering import Gatherer
+from daemon.workflow.route_index import RouteNames
 from daemon.workflow.standing import Standings
-from daemon.workflow.world import RouteNames, World
+from daemon.workflow.world import World
 
 Names = Callable[[RouteObject], RouteNames]
 
@@ -41,20 +51,22 @@ class Sight:
     names: Names
     standings: Standings
     gatherer: Gatherer
+    cluster_domain: str
 
 
 def open_eyes(settings: Settings, client: KubernetesClient, surroundings: Surroundings) -> Sight:
     """An empty world, and what reads and judges it."""
     labels = settings.label_names
     kinds = traffic.discover()
+    routes = traffic.Routes(client, kinds)
     world = World(
         clock=surroundings.clock,
         index=CanaryIndex(labels, settings.correlation.fallback),
         labels=labels,
         providers=frozenset().union(*(kind.PROVIDERS for kind in kinds.values())),
         cluster_domain=settings.kubernetes.cluster_domain,
+        reading=_Reading(routes),
     )
-    routes = traffic.Routes(client, kinds)
     gatherer = Gatherer(
         world=world,
         routes=routes,
@@ -63,7 +75,35 @@ def open_eyes(settings: Settings, client: KubernetesClient, surroundings: Surrou
         rehearsing=settings.rollback.dry_run,
         bake=_bake(settings.profiles),
     )
-    return Sight(world, kinds, routes, _names(kinds, settings.kubernetes.cluster_domain), Standings(), gatherer)
+    return Sight(world, kinds, routes, _names(kinds, settings.kubernetes.cluster_domain), Standings(), gatherer,
+                 settings.kubernetes.cluster_domain)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Reading:
+    """Keeps ``workflow.claims.Reading``."""
+
+    routes: traffic.Routes
+
+    def view(self, route: RouteObject, sides: Sides) -> RouteView:
+        return self.routes.view(route, sides)
+
+    def canary(
+        self,
+        home: RouteObject,
+        sides: Sides,
+        workload: Workload | None,
+        stable: Workload | None,
+        labels: Mapping[str, str],
+        phase: CanaryPhase,
+    ) -> Canary:
+        return claims.read_canary(home, sides, workload, stable, labels, phase)
+
+    def named_workloads(self, home: RouteObject) -> tuple[str, str]:
+        return claims.named_workloads(home)
+
+    def is_driven(self, home: RouteObject) -> bool:
+        return claims.is_driven(home)
 
 
 def _bake(profiles: Mapping[str, Profile]) -> Callable[[Canary], float]:
@@ -76,7 +116,13 @@ def _bake(profiles: Mapping[str, Profile]) -> Callable[[Canary], float]:
 def _names(kinds: Mapping[str, traffic.RouteKind], cluster_domain: str) -> Names:
     def names(route: RouteObject) -> RouteNames:
         kind = kinds[route.ref.kind]
-        return RouteNames(kind.services(route, cluster_domain), kind.hosts(route, cluster_domain))
+        return RouteNames(
+            kind.services(route, cluster_domain),
+            kind.hosts(route, cluster_domain),
+            # What a controller has made tells of that controller's canary.
+            claim=None if route.owner else kind.claim(route, cluster_domain),
+            named=conventions.annotated(route)[0] is not None,
+        )
 
     return names
 
@@ -107,6 +153,14 @@ def receivers(sight: Sight) -> list[tuple[Sequence[Resource], reflector.Receive]
     def drop_route(kind: str) -> Callable[[str, str], None]:
         return lambda namespace, name: world.drop_route(RouteRef(kind, namespace, name))
 
+    def put_rule(document: Mapping[str, Any]) -> None:
+        rule = claims.read_subsets(document, sight.cluster_domain)
+        if rule is not None:
+            world.claims.put_rule(rule)
+        else:
+            metadata = document["metadata"]
+            world.claims.drop_rule(metadata.get("namespace", ""), metadata["name"])
+
     return [
         ((CANARY_REVISIONS,), receive(
             lambda one: world.put_revision(ledger.read_revision(one)), world.drop_revision
@@ -116,6 +170,7 @@ def receivers(sight: Sight) -> list[tuple[Sequence[Resource], reflector.Receive]
             (kind.RESOURCES, receive(put_route(kind), drop_route(name)))
             for name, kind in sight.kinds.items()
         ),
+        ((DESTINATION_RULES_V1, DESTINATION_RULES_V1BETA1), receive(put_rule, world.claims.drop_rule)),
         ((DEPLOYMENTS,), receive(lambda one: world.put_workload(workloads.read_workload(one)), world.drop_workload)),
         ((CANARIES,), receive(
             lambda one: world.put_canary(flagger.read_canary(one)),

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import aiohttp
 
 from daemon import ports
-from daemon.adapters import break_glass, drill_log, flagger, ledger, notify, prometheus
+from daemon.adapters import break_glass, drill_log, ledger, notify, prometheus
+from daemon.adapters.canary_objects import CanaryObjects
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import CANARIES
 from daemon.adapters.kubernetes.watches import Watches
@@ -123,7 +124,7 @@ async def _start(
         # Without the records nobody knows what is in force; without the routes, at what weight it soaks.
         lambda: watches.whole and not watches.problem(),
         checking,
-        flagger.FlaggerCanaries(client),
+        CanaryObjects(client, sight.world.canary),
     )
     watchdog = Watchdog(expected=bool(settings.policy.watchdog_alertname), late=settings.policy.watchdog_late)
     intake = Intake(
@@ -205,7 +206,7 @@ def _workflow(
         world=sight.world,
         routes=sight.routes,
         names=sight.names,
-        canaries=flagger.FlaggerCanaries(client),
+        canaries=CanaryObjects(client, sight.world.canary),
         ledger=ledger.KubernetesLedger(client),
         clock=surroundings.clock,
     )

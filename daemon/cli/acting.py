@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from daemon.adapters import flagger, text
+from daemon.adapters import acts, text
 from daemon.cli import arguments, asking, looking, phrasing, printing, refusing, swapping
 from daemon.cli.swapping import Act, Seen
 from daemon.model import errors
@@ -12,7 +12,7 @@ from daemon.policy import staging
 from daemon.settings import Settings
 from daemon.workflow.showing import Release
 
-_PAUSE = (flagger.PAUSED, flagger.PAUSING_PERSON, flagger.PAUSING_REASON)
+_PAUSE = (acts.PAUSED, acts.PAUSING_PERSON, acts.PAUSING_REASON)
 
 # -- pause and resume: these need to know nothing but the canary
 
@@ -114,7 +114,7 @@ def _skips(release: Release, weight: float, revision: str, who: str) -> dict[str
     advance = canary.advance
     if advance is not None and (advance.to, advance.by, advance.revision) == (weight, who, revision):
         return {}
-    return {flagger.ADVANCE_TO: f"{weight:g}", flagger.ADVANCE_BY: who, flagger.ADVANCE_REVISION: revision}
+    return {acts.ADVANCE_TO: f"{weight:g}", acts.ADVANCE_BY: who, acts.ADVANCE_REVISION: revision}
 
 
 def _next_step(release: Release) -> float | None:

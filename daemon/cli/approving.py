@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from daemon import bootstrap
-from daemon.adapters import flagger, text, times
+from daemon.adapters import acts, text, times
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.cli import arguments, evidence, looking, phrasing, printing, refusing, swapping
 from daemon.cli.swapping import Act, Seen
@@ -98,8 +98,8 @@ def _judged(
     there = _standing(settings, release, policy, now)
     if there is None:
         return {
-            flagger.APPROVED: revision, flagger.APPROVED_BY: who, flagger.APPROVED_UNTIL: times.write(until),
-            flagger.APPROVAL_REASON: refusing.bounded(said),
+            acts.APPROVED: revision, acts.APPROVED_BY: who, acts.APPROVED_UNTIL: times.write(until),
+            acts.APPROVAL_REASON: refusing.bounded(said),
         }  # fmt: skip
     if who in there.by:
         counts = f" until {phrasing.clock(there.until.isoformat())}" if there.until is not None else ""
@@ -108,14 +108,14 @@ def _judged(
             "approve it once more"
         )
     names = ",".join((*there.by, who))
-    if len(names) > flagger.WORDS_MOST:
+    if len(names) > acts.WORDS_MOST:
         raise errors.PullbackError(f"{release.canary.ref}: {len(there.by)} people have approved it, no name fits in")
     reasons = refusing.bounded("; ".join(filter(None, (there.reason, said))))
-    added: dict[str, str | None] = {flagger.APPROVED_BY: names, flagger.APPROVAL_REASON: reasons}
+    added: dict[str, str | None] = {acts.APPROVED_BY: names, acts.APPROVAL_REASON: reasons}
     if there.until is not None:
         return added
     ends = min(until, approving.expiry(there, release.record, policy.expires) or until)
-    return {**added, flagger.APPROVED_UNTIL: times.write(ends)}
+    return {**added, acts.APPROVED_UNTIL: times.write(ends)}
 
 
 def _standing(settings: Settings, release: Release, policy: Promotion, now: datetime.datetime) -> Approval | None:

@@ -46,7 +46,7 @@ async def _rollback(settings: Settings, ref: CanaryRef, *, reason: str, dry_run:
             asked = NewRollback(
                 namespace=ref.namespace, name=name, canary=ref, revision=canary.revision, trigger=Trigger.OPERATOR,
                 reason=reason, requested_by=await who(client), signal=None, dry_run=dry_run,
-                started_at=now, decided_at=now,
+                started_at=now, decided_at=now, canary_kind=canary.object_kind,
             )  # fmt: skip
             record = await ledger.KubernetesLedger(client).open(asked)
         if wait > 0:

@@ -1,6 +1,6 @@
 """What speaks against a person's act on a canary, and who that person is. Every refusal says what was expected."""
 
-from daemon.adapters import flagger, text
+from daemon.adapters import acts, text
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.model import errors
 from daemon.model.canary import PRIMARY_CHANGING, CanaryPhase, CanaryRef
@@ -32,7 +32,7 @@ def no_canary(ref: CanaryRef) -> errors.PullbackError:
 
 def bounded(words: str) -> str:
     """On one line, and no longer than an annotation of ours may be."""
-    return text.cut(text.line(words), flagger.WORDS_MOST)
+    return text.cut(text.line(words), acts.WORDS_MOST)
 
 
 def under_analysis(release: Release, revision: str | None) -> str:

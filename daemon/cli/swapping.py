@@ -7,6 +7,7 @@ from typing import Any
 
 from daemon import bootstrap
 from daemon.adapters import flagger
+from daemon.adapters.canary_objects import CanaryObjects
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import CANARIES
 from daemon.cli import looking, refusing
@@ -70,7 +71,8 @@ async def carry_out(client: KubernetesClient, propose: Callable[[], Awaitable[Ac
         if not act.annotations:
             return act, act.canary
         try:
-            return act, await flagger.FlaggerCanaries(client).act(act.canary, act.annotations)
+            objects = CanaryObjects(client, {act.canary.ref: act.canary}.get)
+            return act, await objects.act(act.canary, act.annotations)
         except errors.Conflict:
             continue
         except errors.Missing:

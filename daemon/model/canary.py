@@ -3,7 +3,9 @@
 import dataclasses
 import datetime
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+from daemon.model.route import Sides
 
 
 class CanaryPhase(enum.StrEnum):
@@ -21,6 +23,8 @@ class CanaryPhase(enum.StrEnum):
     FAILED = "Failed"
     TERMINATING = "Terminating"
     TERMINATED = "Terminated"
+    AT_ZERO = "AtZero"
+    """Not Flagger's: no controller drives the canary, and its routes give it nothing."""
     UNKNOWN = "Unknown"
     """A phase this version does not know: treated as idle for signals, reported as it is."""
 
@@ -36,6 +40,7 @@ class Controller(enum.StrEnum):
     """Who moves a canary's weights and scales its workload."""
 
     FLAGGER = "Flagger"
+    ARGO = "Argo Rollouts"
     NONE = "none"
     """Nobody but people and pipelines: what must be scaled down, we scale down."""
 
@@ -49,6 +54,17 @@ class CanaryRef:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ObjectKind:
+    """What kind of object a canary is."""
+
+    api_version: str = "flagger.app/v1beta1"
+    kind: str = "Canary"
+
+
+FLAGGER_CANARY = ObjectKind()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,6 +137,8 @@ class Workload:
     resource_version: str = ""
     revision_number: str = ""
     """The Deployment controller's number for this template, by which it can be undone to; empty where there is none."""
+    template_since: datetime.datetime | None = None
+    """When the pod template was last written, as far as the object tells."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -169,6 +187,16 @@ class Canary:
     paused_by: str = ""
     """Who paused it, and why; empty where it was not said."""
     paused_reason: str = ""
+    object_kind: ObjectKind = FLAGGER_CANARY
+    """A Canary of Flagger's, a Rollout, or a routing object where no controller drives it."""
+    sides: Sides | None = None
+    """Its destinations, where they do not follow Flagger's names."""
+    stable_workload: str = ""
+    """What runs the stable side's pods, where it does not follow Flagger's names; empty: nobody knows."""
+    versions: frozenset[str] = frozenset()
+    """What its pods' metrics may be called by, beside what their template says: the labels of its subset."""
+    driven: bool = False
+    """Nobody else drives it, and a person has asked us to walk it through the stages of its profile."""
     drill: bool = False
     """Made by ``pullback drill``, for nobody's traffic: all that a drill's alert may act on."""
 
@@ -179,18 +207,34 @@ class Canary:
 
     @property
     def canary_service(self) -> str:
-        """The Service that selects the canary's pods (Flagger's naming)."""
+        """The Service that selects the canary's pods; the shared one where only a subset does."""
+        if self.sides is not None:
+            return _name(self.sides.canary_services or self.sides.shared_services)
         return f"{self.service}-canary"
 
     @property
     def primary_service(self) -> str:
-        """The Service that selects the stable pods (Flagger's naming)."""
+        """The Service that selects the stable pods; the shared one where only a subset does."""
+        if self.sides is not None:
+            return _name(self.sides.stable_services or self.sides.shared_services)
         return f"{self.service}-primary"
 
     @property
     def primary_workload(self) -> str:
-        """The stable Deployment (Flagger's naming)."""
-        return f"{self.workload}-primary"
+        """What runs the stable side's pods; empty where nobody knows."""
+        return self.stable_workload if self.sides is not None else f"{self.workload}-primary"
+
+    @property
+    def workload_namespace(self) -> str:
+        """Where its pods run: with its Services, wherever the object is."""
+        return min(self.services)[0] if self.sides is not None and self.services else self.ref.namespace
+
+    @property
+    def services(self) -> frozenset[tuple[str, str]]:
+        """Every Service by which it may get traffic, as (namespace, name)."""
+        if self.sides is not None:
+            return self.sides.canary_services | self.sides.shared_services
+        return frozenset({(self.ref.namespace, self.canary_service), (self.ref.namespace, self.service)})
 
     @property
     def under_analysis(self) -> bool:
@@ -201,3 +245,7 @@ class Canary:
     def promotion_broke(self) -> bool:
         """``Failed`` with the canary at 100%: a promotion whose primary never became ready (law 9)."""
         return self.phase is CanaryPhase.FAILED and self.status_weight == 100
+
+
+def _name(services: Iterable[tuple[str, str]]) -> str:
+    return min((name for _, name in services), default="")

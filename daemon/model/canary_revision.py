@@ -10,7 +10,7 @@ import enum
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from daemon.model.canary import CanaryRef
+from daemon.model.canary import FLAGGER_CANARY, CanaryRef, ObjectKind
 from daemon.model.checking import CheckState, ImageDigest
 from daemon.model.notice import Notice
 
@@ -164,6 +164,7 @@ class NewRevision:
     canary_uid: str
     template: str
     images: tuple[str, ...]
+    canary_kind: ObjectKind = FLAGGER_CANARY
 
 
 Changes = Mapping[str, Any]

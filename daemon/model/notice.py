@@ -4,6 +4,8 @@ import dataclasses
 import datetime
 import enum
 
+from daemon.model.canary import FLAGGER_CANARY, ObjectKind
+
 
 class Severity(enum.StrEnum):
     """How bad, as incident tools count it: P1 is the worst."""
@@ -100,6 +102,7 @@ class Story:
     """When the signal was received."""
     dry_run: bool = False
     drill: bool = False
+    canary_kind: ObjectKind = FLAGGER_CANARY
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

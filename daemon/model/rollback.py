@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.model.canary import CanaryRef
+from daemon.model.canary import FLAGGER_CANARY, CanaryRef, ObjectKind
 from daemon.model.cleanup import Cleanup
 from daemon.model.drill import DrillResult
 from daemon.model.keeping import KeptEvidence
@@ -118,6 +118,7 @@ class Rollback:
     drill: bool = False
     """Of a fire drill: it opens no incident, and counts among no real ones."""
     drill_result: DrillResult | None = None
+    canary_kind: ObjectKind = FLAGGER_CANARY
 
     @property
     def finished(self) -> bool:
@@ -163,6 +164,7 @@ class NewRollback:
     checksum: str = ""
     severity: Severity | None = None
     drill: bool = False
+    canary_kind: ObjectKind = FLAGGER_CANARY
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -59,6 +59,16 @@ class Sides:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Subsets:
+    """What a DestinationRule says of a service: pod labels by subset."""
+
+    namespace: str
+    name: str
+    service: tuple[str, str]
+    labels: Mapping[str, Mapping[str, str]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PathShare:
     """One path by which the canary can be reached: ``path`` is where in the object, as in ``http[0]``.
 

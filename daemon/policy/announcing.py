@@ -81,4 +81,5 @@ def _story(
         links=(),
         commands=tuple(commands),
         began_at=since,
+        canary_kind=canary.object_kind,
     )

@@ -2,7 +2,7 @@
 
 import datetime
 
-from daemon.model.canary import PRIMARY_CHANGING, Canary, CanaryPhase, Workload
+from daemon.model.canary import PRIMARY_CHANGING, Canary, CanaryPhase, Controller, Workload
 from daemon.model.decision import Decision, Evidence, Reason, Verdict
 from daemon.model.rollback import RollbackPhase
 from daemon.model.rules import LabelNames
@@ -154,6 +154,8 @@ def is_superseded(revision: str, received_at: datetime.datetime, canary: Canary 
         return False
     if canary.revision != revision:
         return True
+    if canary.controller is Controller.NONE:
+        return False  # nobody says that it is tried once more: only a person lifts the hold
     began = canary.analysis_began
     tolerance = datetime.timedelta(seconds=clock_tolerance)
     return canary.under_analysis and began is not None and began > received_at + tolerance
@@ -167,6 +169,8 @@ def intent_still_applies(evidence: Evidence) -> Decision | None:
         return Decision(Verdict.IGNORE, Reason.CANARY_GONE, f"no Canary {name} exists")
     if intent is None or canary.revision == intent.revision:
         return None
+    if not canary.revision and canary.controller is Controller.NONE:
+        return None  # its workload is not known: that is no new one (law 8)
     return Decision(
         Verdict.IGNORE, Reason.NEW_REVISION_BEGAN,
         f"revision {canary.revision} is being rolled out, this rollback was for {intent.revision}",
@@ -247,7 +251,7 @@ def tag(image: str) -> str:
 
 def versions_of(canary: Canary, workload: Workload | None, labels: LabelNames) -> frozenset[str]:
     """Every word by which a metric may call the version that a canary runs."""
-    words = {canary.revision}
+    words = {canary.revision, *canary.versions}
     if workload is not None:
         words |= {workload.labels.get(name, "") for name in labels.template_version}
         words |= {workload.labels.get("pod-template-hash", "")}

@@ -75,6 +75,7 @@ def new_record(seen: Sighting, records: Iterable[CanaryRevision], *, asked: bool
         canary_uid=canary.uid,
         template=workload.template,
         images=workload.images,
+        canary_kind=canary.object_kind,
     )
 
 

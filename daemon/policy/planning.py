@@ -8,7 +8,7 @@ rollback plans nothing.
 import dataclasses
 import datetime
 
-from daemon.model.canary import Canary
+from daemon.model.canary import FLAGGER_CANARY, Canary
 from daemon.model.decision import HANDS_OFF, Decision, Evidence, Intent, Reason, Verdict
 from daemon.model.plan import AmendRecord, OpenGate, OpenRecord, Plan, Step, ZeroRoute
 from daemon.model.rollback import (
@@ -126,6 +126,7 @@ def new_record(evidence: Evidence, intent: Intent) -> NewRollback:
         checksum=intent.checksum,
         severity=intent.severity,
         drill=intent.drill,
+        canary_kind=evidence.canary.object_kind if evidence.canary is not None else FLAGGER_CANARY,
     )
 
 

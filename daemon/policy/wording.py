@@ -53,6 +53,7 @@ def story(record: Rollback, canary: Canary | None, break_glass: Iterable[str], u
         began_at=record.started_at,
         dry_run=record.dry_run,
         drill=record.drill,
+        canary_kind=canary.object_kind if canary else record.canary_kind,
     )
 
 

@@ -13,7 +13,8 @@ from daemon.model.outcome import Outcome, StepOutcome
 from daemon.model.plan import AmendRecord, CloseGate, OpenGate, OpenRecord, Plan, Step, ZeroRoute
 from daemon.model.rollback import Amendment, Rollback
 from daemon.model.route import RouteObject, RouteRef
-from daemon.workflow.world import RouteNames, World
+from daemon.workflow.route_index import RouteNames
+from daemon.workflow.world import World
 
 _AMENDS = 5
 """Tries to write into a record that somebody else writes into as well."""

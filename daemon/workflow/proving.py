@@ -16,8 +16,9 @@ from daemon.model.canary import Canary, CanaryRef
 from daemon.model.decision import Proof
 from daemon.model.route import RouteObject
 from daemon.workflow.gathering import Gatherer
+from daemon.workflow.route_index import RouteNames
 from daemon.workflow.standing import Standing, Standings
-from daemon.workflow.world import RouteNames, World
+from daemon.workflow.world import World
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,29 +7,23 @@ and the watch may come in any order.
 import dataclasses
 import datetime
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from daemon import ports
-from daemon.model.canary import Canary, CanaryRef, Workload
+from daemon.model.canary import Canary, CanaryRef, Controller, Workload
 from daemon.model.canary_revision import CanaryRevision
 from daemon.model.rollback import Rollback
 from daemon.model.route import RouteObject, RouteRef, Sides
 from daemon.model.rules import LabelNames
 from daemon.policy import checks
 from daemon.policy.correlating import CanaryIndex, Match, Profile
+from daemon.workflow.claims import Claims, Reading
+from daemon.workflow.route_index import RouteIndex, RouteNames
 
 Service = tuple[str, str]
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class RouteNames:
-    """What a routing object says about itself: the services it can send to, and the hosts it answers."""
-
-    services: frozenset[Service]
-    hosts: frozenset[str]
 
 
 class World:
@@ -46,6 +40,7 @@ class World:
         labels: LabelNames,
         providers: frozenset[str],
         cluster_domain: str,
+        reading: Reading,
     ) -> None:
         self._clock = clock
         self._index = index
@@ -53,14 +48,13 @@ class World:
         self._providers = providers
         self._cluster_domain = cluster_domain
         self._canaries: dict[CanaryRef, Canary] = {}
-        self._workloads: dict[tuple[str, str], Workload] = {}
+        self._workloads: defaultdict[str, dict[str, Workload]] = defaultdict(dict)
         self._targets: defaultdict[tuple[str, str], set[CanaryRef]] = defaultdict(set)
-        self._routes: dict[RouteRef, RouteObject] = {}
-        self._route_names: dict[RouteRef, RouteNames] = {}
-        self._by_service: defaultdict[Service, set[RouteRef]] = defaultdict(set)
+        self._routes = RouteIndex()
         self._serves: defaultdict[Service, set[CanaryRef]] = defaultdict(set)
         self._records: defaultdict[CanaryRef, dict[str, Rollback]] = defaultdict(dict)
         self._revisions: defaultdict[CanaryRef, dict[str, CanaryRevision]] = defaultdict(dict)
+        self.claims = Claims(self, reading)
         self.touched: Callable[[CanaryRef], None] = lambda _: None
         self.record_deleted: Callable[[CanaryRef, str], None] = lambda _ref, _name: None
 
@@ -73,22 +67,34 @@ class World:
         return self._canaries.get(ref)
 
     def workload(self, canary: Canary) -> Workload | None:
-        return self._workloads.get((canary.ref.namespace, canary.workload))
+        return self.fleet(canary.workload_namespace).get(canary.workload)
 
     def primary(self, canary: Canary) -> Workload | None:
-        return self._workloads.get((canary.ref.namespace, canary.primary_workload))
+        return self.fleet(canary.workload_namespace).get(canary.primary_workload)
+
+    def fleet(self, namespace: str) -> Mapping[str, Workload]:
+        """All workloads of a namespace, by name."""
+        return self._workloads.get(namespace, {})
 
     def routes(self, canary: Canary) -> list[RouteObject]:
         """Every routing object that names a service of this canary, in a stable order."""
-        refs: set[RouteRef] = set()
-        for service in _services(canary):
-            refs |= self._by_service.get(service, set())
-        return [self._routes[ref] for ref in sorted(refs)]
+        return self._routes.reaching(canary.services)
+
+    def reaching(self, services: Iterable[Service]) -> list[RouteObject]:
+        """Every routing object that names one of these services, in a stable order."""
+        return self._routes.reaching(services)
+
+    def controlled(self, service: Service) -> bool:
+        """Whether a controller's canary takes traffic by this service."""
+        found = (self._canaries[ref] for ref in self._serves.get(service, ()))
+        return any(canary.controller is not Controller.NONE for canary in found)
 
     def route(self, ref: RouteRef) -> RouteObject | None:
         return self._routes.get(ref)
 
     def sides(self, canary: Canary) -> Sides:
+        if canary.sides is not None:
+            return canary.sides
         namespace = canary.ref.namespace
         return Sides(
             namespace=namespace,
@@ -127,16 +133,22 @@ class World:
 
     def put_canary(self, canary: Canary) -> None:
         held = self._canaries.get(canary.ref)
-        if held is not None and held.uid == canary.uid and _is_no_news(canary.resource_version, held.resource_version):
-            return
-        canary = self._with_beginning(canary, held)
+        if canary.controller is Controller.NONE:
+            if canary == held:
+                return  # made of several objects: none of their versions tells whether it is news
+        elif held is not None and held.uid == canary.uid:
+            if _is_no_news(canary.resource_version, held.resource_version):
+                return
+            canary = self._with_beginning(canary, held)
         if held is not None:
             self._unlink(held)
         self._canaries[canary.ref] = canary
-        self._targets[canary.ref.namespace, canary.workload].add(canary.ref)
-        self._targets[canary.ref.namespace, canary.primary_workload].add(canary.ref)
-        for service in _services(canary):
+        for workload in _workloads(canary):
+            self._targets[workload].add(canary.ref)
+        for service in canary.services:
             self._serves[service].add(canary.ref)
+        if canary.controller is not Controller.NONE and (held is None or held.services != canary.services):
+            self.claims.controller_changed(canary.services | (held.services if held is not None else frozenset()))
         self._profile(canary)
         self.touched(canary.ref)
 
@@ -145,34 +157,32 @@ class World:
         if held is not None:
             self._unlink(held)
             self._index.drop(ref)
+            if held.controller is not Controller.NONE:
+                self.claims.controller_changed(held.services)
             self.touched(ref)
 
     def put_workload(self, workload: Workload) -> None:
-        self._workloads[workload.namespace, workload.name] = workload
+        self._workloads[workload.namespace][workload.name] = workload
         self._workload_changed(workload.namespace, workload.name)
 
     def drop_workload(self, namespace: str, name: str) -> None:
-        if self._workloads.pop((namespace, name), None) is not None:
+        if self._workloads[namespace].pop(name, None) is not None:
             self._workload_changed(namespace, name)
 
     def put_route(self, route: RouteObject, names: RouteNames) -> None:
         held = self._routes.get(route.ref)
         if held is not None and _is_no_news(route.resource_version, held.resource_version):
             return
-        before = self._route_names.get(route.ref)
-        self._routes[route.ref] = route
-        if before != names:
-            self._relink(route.ref, before, names)
+        before = self._routes.put(route, names)
         affected = names.services | (before.services if before else frozenset())
+        self.claims.route_changed(route, names)
         self._services_changed(affected, reprofile=before != names)
 
     def drop_route(self, ref: RouteRef) -> None:
-        if self._routes.pop(ref, None) is None:
-            return
-        names = self._route_names.pop(ref)
-        for service in names.services:
-            _discard(self._by_service, service, ref)
-        self._services_changed(names.services, reprofile=True)
+        names = self._routes.drop(ref)
+        if names is not None:
+            self.claims.route_gone(ref)
+            self._services_changed(names.services, reprofile=True)
 
     def put_record(self, record: Rollback) -> None:
         held = self._records[record.canary].get(record.name)
@@ -226,41 +236,38 @@ class World:
                 ref=canary.ref,
                 # Nothing that only hints at a canary may mean a drill's, or find two where there is one.
                 active=canary.under_analysis and not canary.drill,
-                workloads=frozenset({canary.workload}),
-                stable_workloads=frozenset({canary.primary_workload}),
-                applications=frozenset({canary.workload, canary.service, canary.canary_service}),
+                workloads=frozenset({canary.workload} - {""}),
+                stable_workloads=frozenset({canary.primary_workload} - {""}),
+                applications=frozenset({canary.workload, canary.service, canary.canary_service} - {""}),
                 versions=checks.versions_of(canary, self.workload(canary), self._labels),
                 hosts=self._hosts(canary),
             )
         )
 
     def _hosts(self, canary: Canary) -> frozenset[str]:
-        namespace, service = canary.ref.namespace, canary.canary_service
-        hosts = {f"{service}.{namespace}", f"{service}.{namespace}.svc",
-                 f"{service}.{namespace}.svc.{self._cluster_domain}"}  # fmt: skip
+        hosts: set[str] = set()
+        for namespace, service in self.sides(canary).canary_services:
+            hosts |= {f"{service}.{namespace}", f"{service}.{namespace}.svc",
+                      f"{service}.{namespace}.svc.{self._cluster_domain}"}  # fmt: skip
         for route in self.routes(canary):
-            hosts |= self._route_names[route.ref].hosts
+            names = self._routes.names(route.ref)
+            hosts |= names.hosts if names is not None else frozenset()
         return frozenset(hosts)
 
     def _unlink(self, canary: Canary) -> None:
-        _discard(self._targets, (canary.ref.namespace, canary.workload), canary.ref)
-        _discard(self._targets, (canary.ref.namespace, canary.primary_workload), canary.ref)
-        for service in _services(canary):
+        for workload in _workloads(canary):
+            _discard(self._targets, workload, canary.ref)
+        for service in canary.services:
             _discard(self._serves, service, canary.ref)
 
-    def _relink(self, ref: RouteRef, before: RouteNames | None, names: RouteNames) -> None:
-        for service in before.services - names.services if before else ():
-            _discard(self._by_service, service, ref)
-        for service in names.services:
-            self._by_service[service].add(ref)
-        self._route_names[ref] = names
-
     def _workload_changed(self, namespace: str, name: str) -> None:
+        self.claims.workload_changed(namespace)
         for ref in tuple(self._targets.get((namespace, name), ())):
             self._profile(self._canaries[ref])
             self.touched(ref)
 
     def _services_changed(self, services: frozenset[Service], *, reprofile: bool) -> None:
+        self.claims.traffic_changed(services)
         affected: set[CanaryRef] = set()
         for service in services:
             affected |= self._serves.get(service, set())
@@ -270,9 +277,9 @@ class World:
             self.touched(ref)
 
 
-def _services(canary: Canary) -> tuple[Service, ...]:
-    namespace = canary.ref.namespace
-    return ((namespace, canary.canary_service), (namespace, canary.service))
+def _workloads(canary: Canary) -> list[tuple[str, str]]:
+    names = (canary.workload, canary.primary_workload)
+    return [(canary.workload_namespace, name) for name in names if name]
 
 
 def _is_no_news(new: str, held: str) -> bool:

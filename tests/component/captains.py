@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from daemon.adapters.flagger import FlaggerCanaries
+from daemon.adapters.canary_objects import CanaryObjects
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.workloads import read_workload
 from daemon.model import errors
@@ -161,19 +161,19 @@ async def captains(
 async def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """``meanwhile(happens)``: that is done between the first look of the next commands and their write."""
     loop = asyncio.get_running_loop()
-    written = FlaggerCanaries.act
+    written = CanaryObjects.act
 
     def prepare(happens: Callable[[], Coroutine[Any, Any, None]], *, times: int = 1) -> None:
         left = times
 
-        async def act(self: FlaggerCanaries, *given: Any) -> Any:
+        async def act(self: CanaryObjects, *given: Any) -> Any:
             nonlocal left
             if left > 0:
                 left -= 1
                 await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(happens(), loop))
             return await written(self, *given)
 
-        monkeypatch.setattr(FlaggerCanaries, "act", act)
+        monkeypatch.setattr(CanaryObjects, "act", act)
 
     return prepare
 

@@ -14,8 +14,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from daemon.adapters.canary_objects import CanaryObjects
 from daemon.adapters.clock import SystemClock
-from daemon.adapters.flagger import FlaggerCanaries, read_canary
+from daemon.adapters.flagger import read_canary
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.ledger import KubernetesLedger
 from daemon.adapters.scaling import LENT, PAUSED, PAUSED_REPLICAS, KubernetesWorkloads
@@ -278,6 +279,7 @@ async def cleaning_alone(lab: Lab, client: KubernetesClient, settings: Settings)
     world.put_canary(dataclasses.replace(canary, controller=Controller.NONE, revision="rev2"))
     duty = Cleaning(
         world=world, gatherer=sight.gatherer, recorder=Recorder(world=world, ledger=KubernetesLedger(client)),
-        canaries=FlaggerCanaries(client), workloads=lab.workloads, clock=SystemClock(), choices=Choices(),
+        canaries=CanaryObjects(client, lambda _: canary), workloads=lab.workloads, clock=SystemClock(),
+        choices=Choices(),
     )  # fmt: skip
     return duty, world

@@ -78,7 +78,7 @@ def test_a_drills_canary_is_never_guessed_nor_makes_two_of_one() -> None:
     world = World(
         clock=None,  # type: ignore[arg-type]
         index=CanaryIndex(LabelNames(), Fallback.SINGLE_ACTIVE), labels=LabelNames(), providers=frozenset({"istio"}),
-        cluster_domain="cluster.local",
+        cluster_domain="cluster.local", reading=None,  # type: ignore[arg-type]
     )  # fmt: skip
     own = CanaryRef("shop", "pullback-drill")
     world.put_canary(dataclasses.replace(OWN, ref=own, workload="pullback-drill", service="pullback-drill"))

@@ -9,8 +9,7 @@ from typing import Any, Protocol
 import yaml
 
 from daemon.adapters.checks.filling import fill_known
-from daemon.adapters.kubernetes.resources import CANARIES, JOBS
-from daemon.model.canary import Controller
+from daemon.adapters.kubernetes.resources import JOBS
 from daemon.model.checking import Subject
 
 OWNER = "pullback.dev/release"
@@ -132,11 +131,11 @@ def _tell(container: Any, told: Mapping[str, str]) -> None:
 def _owner(subject: Subject) -> dict[str, Any] | None:
     """With the canary goes the Job."""
     canary = subject.canary
-    if canary.controller is not Controller.FLAGGER or not canary.uid:
+    if not canary.uid:
         return None
     return {
-        "apiVersion": CANARIES.api_version,
-        "kind": CANARIES.kind,
+        "apiVersion": canary.object_kind.api_version,
+        "kind": canary.object_kind.kind,
         "name": canary.ref.name,
         "uid": canary.uid,
     }

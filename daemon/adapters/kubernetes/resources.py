@@ -35,3 +35,7 @@ HORIZONTAL_POD_AUTOSCALERS = Resource("autoscaling", "v2", "horizontalpodautosca
 SCALED_OBJECTS = Resource("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject")
 REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet")
 JOBS = Resource("batch", "v1", "jobs", "Job")
+DESTINATION_RULES_V1 = Resource("networking.istio.io", "v1", "destinationrules", "DestinationRule")
+DESTINATION_RULES_V1BETA1 = Resource("networking.istio.io", "v1beta1", "destinationrules", "DestinationRule")
+ROLLOUTS = Resource("argoproj.io", "v1alpha1", "rollouts", "Rollout")
+SERVICES = Resource("", "v1", "services", "Service")

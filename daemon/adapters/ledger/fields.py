@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from daemon.adapters import times
+from daemon.model.canary import FLAGGER_CANARY, ObjectKind
 
 
 def there(fields: dict[str, Any]) -> dict[str, Any]:
@@ -55,3 +56,15 @@ def words(said: Any, field: str) -> tuple[str, ...]:
 def member(kind: Any, value: object, default: Any) -> Any:
     """The member of an enum with that value."""
     return next((one for one in kind if one.value == value), default)
+
+
+def canary_ref(kind: ObjectKind, name: str) -> dict[str, str]:
+    """How a record names the object that its canary is."""
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "name": name}
+
+
+def canary_kind(written: object) -> ObjectKind:
+    """Flagger's where a record does not say."""
+    said = written if isinstance(written, Mapping) else {}
+    usual = FLAGGER_CANARY
+    return ObjectKind(str(said.get("apiVersion") or usual.api_version), str(said.get("kind") or usual.kind))

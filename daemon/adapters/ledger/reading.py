@@ -59,6 +59,7 @@ def read_rollback(document: Mapping[str, Any]) -> Rollback:
         evidence=aftermath.read_evidence(status.get("evidence")),
         cleanup=aftermath.read_cleanup(status.get("cleanup")),
         notices=aftermath.read_notices(status.get("notices")),
+        canary_kind=fields.canary_kind(spec.get("canaryRef")),
         drill=bool(spec.get("drill")),
         drill_result=_read_drill(status.get("drill")),
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from daemon.adapters import times
 from daemon.adapters.kubernetes.client import KubernetesClient
-from daemon.adapters.kubernetes.resources import CANARIES, CANARY_REVISIONS
+from daemon.adapters.kubernetes.resources import CANARY_REVISIONS
 from daemon.adapters.ledger import aftermath, fields
 from daemon.model import errors
 from daemon.model.canary import CanaryRef
@@ -76,16 +76,11 @@ def _document(record: NewRevision) -> dict[str, Any]:
             "name": record.name,
             "labels": {"app.kubernetes.io/managed-by": "pullback"},
             "ownerReferences": [
-                {
-                    "apiVersion": CANARIES.api_version,
-                    "kind": CANARIES.kind,
-                    "name": record.canary.name,
-                    "uid": record.canary_uid,
-                }
+                {**fields.canary_ref(record.canary_kind, record.canary.name), "uid": record.canary_uid}
             ],
         },
         "spec": {
-            "canaryRef": {"apiVersion": CANARIES.api_version, "kind": CANARIES.kind, "name": record.canary.name},
+            "canaryRef": fields.canary_ref(record.canary_kind, record.canary.name),
             "template": record.template,
             "images": list(record.images),
         },

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from daemon.adapters import times
-from daemon.adapters.kubernetes.resources import CANARIES, ROLLBACKS
-from daemon.adapters.ledger import aftermath
+from daemon.adapters.kubernetes.resources import ROLLBACKS
+from daemon.adapters.ledger import aftermath, fields
 from daemon.model.drill import DrillResult
 from daemon.model.rollback import Amendment, Condition, NewRollback, RecordedSignal
 from daemon.model.route import Original, WeightChange
@@ -30,7 +30,7 @@ def as_document(record: NewRollback) -> dict[str, Any]:
     if (record.weights or record.originals) and len(before) <= _BEFORE_MOST:
         annotations[BEFORE] = before
     spec: dict[str, Any] = {
-        "canaryRef": {"apiVersion": CANARIES.api_version, "kind": CANARIES.kind, "name": record.canary.name},
+        "canaryRef": fields.canary_ref(record.canary_kind, record.canary.name),
         "revision": record.revision,
         "trigger": record.trigger.value,
         "reason": record.reason[:_TEXT_MOST],

@@ -10,11 +10,12 @@ import re
 from typing import Any
 
 from daemon.adapters.kubernetes.client import KubernetesClient
-from daemon.adapters.kubernetes.resources import CANARIES, EVENTS, ROLLBACKS, Resource
+from daemon.adapters.kubernetes.resources import EVENTS, ROLLBACKS
 from daemon.adapters.notify import text
 from daemon.adapters.notify.options import ChannelOptions
 from daemon.adapters.notify.surroundings import Surroundings
 from daemon.model import errors
+from daemon.model.canary import ObjectKind
 from daemon.model.notice import Manner, Message, Mood
 
 KIND = "kubernetes-events"
@@ -52,8 +53,9 @@ class EventsChannel:
         warning = message.story.mood is Mood.NEEDED or not reference
         # An Event about an object that is gone would be shown nowhere.
         if story.canary_uid:
-            await self._tell(_event(message, CANARIES, story.canary, story.canary_uid, warning=warning))
-        on_record = _event(message, ROLLBACKS, story.record, story.record_uid, warning=warning)
+            await self._tell(_event(message, story.canary_kind, story.canary, story.canary_uid, warning=warning))
+        record = ObjectKind(ROLLBACKS.api_version, ROLLBACKS.kind)
+        on_record = _event(message, record, story.record, story.record_uid, warning=warning)
         await self._tell(on_record)
         return str(on_record["metadata"]["name"])
 
@@ -69,7 +71,7 @@ class EventsChannel:
             raise errors.Unreachable(str(error)) from error
 
 
-def _event(message: Message, resource: Resource, name: str, uid: str, *, warning: bool) -> dict[str, Any]:
+def _event(message: Message, about: ObjectKind, name: str, uid: str, *, warning: bool) -> dict[str, Any]:
     story = message.story
     at = message.at.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     said = text.line(message.text) or text.headline(story)
@@ -80,8 +82,8 @@ def _event(message: Message, resource: Resource, name: str, uid: str, *, warning
         "kind": EVENTS.kind,
         "metadata": {"name": f"{name[: _NAME - 17].rstrip('-.')}.{digest}", "namespace": story.namespace},
         "involvedObject": {
-            "apiVersion": resource.api_version,
-            "kind": resource.kind,
+            "apiVersion": about.api_version,
+            "kind": about.kind,
             "namespace": story.namespace,
             "name": name,
             "uid": uid,

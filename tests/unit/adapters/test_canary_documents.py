@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.adapters import flagger
+from daemon.adapters import acts
 from daemon.adapters.flagger import read_canary
 from daemon.model.canary import Canary
 from daemon.model.decision import Reason
@@ -127,7 +127,7 @@ def test_true_pauses_and_nothing_does_not(word: str, paused: bool) -> None:
 
 def test_what_people_write_is_bounded() -> None:
     read = canary(paused="true", paused_by="a" * 5000, paused_reason="b" * 5000)
-    assert len(read.paused_by) == len(read.paused_reason) == flagger.WORDS_MOST
+    assert len(read.paused_by) == len(read.paused_reason) == acts.WORDS_MOST
 
 
 def test_a_canary_names_its_profile() -> None:

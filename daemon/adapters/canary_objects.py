@@ -1,0 +1,115 @@
+"""Writing acts on the object that a canary is: Flagger's Canary, or the routing object where no controller drives it.
+
+Never on the VirtualService of a Flagger canary: there Flagger wipes foreign annotations, and resets the weights.
+"""
+
+import dataclasses
+import datetime
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from daemon.adapters import acts, times, traffic
+from daemon.adapters.flagger import DEADLINE_LENT, NOT_THERE, read_canary
+from daemon.adapters.kubernetes.client import KubernetesClient
+from daemon.adapters.kubernetes.resources import CANARIES, ROLLOUTS, Resource
+from daemon.model import errors
+from daemon.model.canary import AlertPause, Approval, Canary, CanaryRef, Controller
+
+_ALERTNAME_MOST = 256
+_FINGERPRINT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+
+
+class CanaryObjects:
+    """Keeps ``ports.Canaries``."""
+
+    def __init__(self, client: KubernetesClient, held: Callable[[CanaryRef], Canary | None]) -> None:
+        """``held``: the canary as it was last seen, which tells what kind of object it is."""
+        self._client = client
+        self._held = held
+        self._kinds = traffic.discover()
+
+    async def close_gate(self, canary: CanaryRef, pause: AlertPause) -> Canary:
+        value = f"{pause.revision} {times.write(pause.starts_at)} {pause.alertname[:_ALERTNAME_MOST]}"
+        return await self._annotate(canary, {_key(pause.fingerprint): value})
+
+    async def open_gate(self, canary: CanaryRef, fingerprints: Sequence[str]) -> Canary:
+        return await self._annotate(canary, {_key(fingerprint): None for fingerprint in fingerprints})
+
+    async def lend_deadline(self, canary: CanaryRef, original: int | None, seconds: int) -> Canary:
+        word = NOT_THERE if original is None else str(original)
+        return await self._set_deadline(canary, original, seconds, word)
+
+    async def return_deadline(self, canary: CanaryRef, found: int | None, original: int | None) -> Canary:
+        return await self._set_deadline(canary, found, original, None)
+
+    async def _set_deadline(
+        self, canary: CanaryRef, expected: int | None, seconds: int | None, lent: str | None
+    ) -> Canary:
+        """The deadline and the note of it in one write: nothing falls between the two."""
+        there = read_canary(await self._client.get(CANARIES, canary.namespace, canary.name))
+        if there.progress_deadline != expected:
+            raise errors.Conflict(f"the progress deadline of Canary {canary} has changed")
+        body: dict[str, Any] = {
+            "metadata": {"resourceVersion": there.resource_version, "annotations": {DEADLINE_LENT: lent}},
+            "spec": {"progressDeadlineSeconds": seconds},
+        }
+        return read_canary(await self._client.merge(CANARIES, canary.namespace, canary.name, body))
+
+    async def use_approval(self, canary: CanaryRef, approval: Approval, began: datetime.datetime) -> Canary:
+        there = await self._read(canary)
+        if there.approval is None or there.approval.word != approval.word:
+            raise errors.Conflict(f"the approval on {there.object_kind.kind} {canary} has changed")
+        annotations = {acts.APPROVED_USED: f"{approval.word} {times.write(began)}"}
+        return await self._annotate(canary, annotations, resource_version=there.resource_version)
+
+    async def withdraw_advance(self, canary: Canary) -> Canary:
+        annotations = dict.fromkeys((acts.ADVANCE_TO, acts.ADVANCE_BY, acts.ADVANCE_REVISION))
+        return await self._annotate(canary.ref, annotations, resource_version=canary.resource_version)
+
+    async def bind_advance(self, canary: Canary) -> Canary:
+        annotations = {acts.ADVANCE_REVISION: canary.revision}
+        return await self._annotate(canary.ref, annotations, resource_version=canary.resource_version)
+
+    async def act(self, canary: Canary, annotations: Mapping[str, str | None]) -> Canary:
+        """Writes what a person says. Raises Conflict when the object is not the one that was looked at."""
+        return await self._annotate(canary.ref, annotations, resource_version=canary.resource_version)
+
+    def _resource(self, canary: Canary | None) -> Resource:
+        """Where the canary's object is read and written; a Flagger Canary where nothing else is known of it."""
+        if canary is None or canary.controller is Controller.FLAGGER:
+            return CANARIES
+        if canary.controller is Controller.ARGO:
+            return ROLLOUTS
+        versions = self._kinds[canary.object_kind.kind].RESOURCES
+        return next((one for one in versions if one.api_version == canary.object_kind.api_version), versions[0])
+
+    async def _read(self, ref: CanaryRef) -> Canary:
+        held = self._held(ref)
+        return _seen(held, await self._client.get(self._resource(held), ref.namespace, ref.name))
+
+    async def _annotate(
+        self, ref: CanaryRef, annotations: Mapping[str, str | None], *, resource_version: str = ""
+    ) -> Canary:
+        body: dict[str, Any] = {"metadata": {"annotations": dict(annotations)}}
+        if resource_version:
+            body["metadata"]["resourceVersion"] = resource_version
+        held = self._held(ref)
+        return _seen(held, await self._client.merge(self._resource(held), ref.namespace, ref.name, body))
+
+
+def _seen(held: Canary | None, document: Mapping[str, Any]) -> Canary:
+    """The canary as the answer shows it. What a routing object says beside its acts is read where routes are."""
+    if held is None or held.controller is Controller.FLAGGER:
+        return read_canary(document)
+    metadata = document["metadata"]
+    return dataclasses.replace(
+        held, resource_version=str(metadata.get("resourceVersion", "")), **acts.read(metadata.get("annotations") or {})
+    )
+
+
+def _key(fingerprint: str) -> str:
+    # Alertmanager's are 16 hexadecimal digits; the door makes one where a sender has something else.
+    if not _FINGERPRINT.fullmatch(fingerprint):
+        raise ValueError(f"{fingerprint!r} cannot be part of an annotation's name")
+    return acts.PAUSED_BY + fingerprint
