@@ -32,6 +32,7 @@ def read_workload(document: Mapping[str, Any]) -> Workload:
         template=_hash(template),
         resource_version=str(metadata.get("resourceVersion", "")),
         revision_number=str((metadata.get("annotations") or {}).get(REVISION_NUMBER) or ""),
+        observed=bool(status.get("observedGeneration")),
         template_since=_template_since(metadata),
     )
 

@@ -137,6 +137,8 @@ class Workload:
     resource_version: str = ""
     revision_number: str = ""
     """The Deployment controller's number for this template, by which it can be undone to; empty where there is none."""
+    observed: bool = False
+    """Its controller has written a status: before that, nobody knows how many of its pods are ready."""
     template_since: datetime.datetime | None = None
     """When the pod template was last written, as far as the object tells."""
 

@@ -69,6 +69,8 @@ class Reason(enum.StrEnum):
     """No revision is under analysis, so there is no canary traffic to take away."""
     PROMOTION_UNDER_WAY = "promotion-under-way"
     """The primary is changing; the canary may be the only healthy copy (law 9)."""
+    STABLE_IS_GONE = "stable-is-gone"
+    """No pod of the stable side is ready: the canary may be the only healthy copy (law 9)."""
     PROMOTION_BROKE = "promotion-broke"
     """Failed at 100%: the primary is already the new version (law 9)."""
     DEADLINE_EXCEEDED = "deadline-exceeded"
@@ -121,7 +123,8 @@ class Reason(enum.StrEnum):
     """Noted; nothing to answer."""
 
 
-HANDS_OFF = frozenset({Reason.PROMOTION_UNDER_WAY, Reason.PROMOTION_BROKE, Reason.ALERT_AFTER_PROMOTION})
+HANDS_OFF = frozenset({Reason.PROMOTION_UNDER_WAY, Reason.PROMOTION_BROKE, Reason.STABLE_IS_GONE,
+                       Reason.ALERT_AFTER_PROMOTION})  # fmt: skip
 """Escalations in which no traffic is moved (law 9)."""
 
 ENDINGS = frozenset({Reason.FAILURE_ACCEPTED, Reason.NEW_REVISION_BEGAN, Reason.REVISION_PROMOTED,
@@ -210,6 +213,8 @@ class Evidence:
     """Of a revision that is promoted: until when an alert about it pages."""
     bakes_since: datetime.datetime | None = None
     """When its promotion began, where that is known: what fires since then may be about it."""
+    stable: Workload | None = None
+    """What runs the stable side, where that is known."""
     undo: str = ""
     """The command that takes the workload back to its last good version."""
     limits: Limits = Limits()

@@ -33,6 +33,20 @@ def primary_is_changing(evidence: Evidence) -> Decision | None:
     return None
 
 
+def stable_can_take_it(evidence: Evidence) -> Decision | None:
+    """Law 9 where no controller watches over the stable side: traffic is not sent where nobody answers."""
+    canary, stable = evidence.canary, evidence.stable
+    if canary is None or canary.controller is not Controller.NONE or stable is None or evidence.routes_at_zero:
+        return None
+    if stable.replicas > 0 and (stable.ready_replicas > 0 or not stable.observed):
+        return None
+    return Decision(
+        Verdict.ESCALATE, Reason.STABLE_IS_GONE,
+        f"{stable.ready_replicas} of {stable.replicas} pods of the stable Deployment {stable.name} are ready, so no "
+        f"traffic is moved there; bring it back: kubectl rollout status deployment/{stable.name} -n {stable.namespace}",
+    )  # fmt: skip
+
+
 def promotion_is_paged_for(evidence: Evidence, alert: Alert) -> Decision | None:
     """While a promoted revision bakes, an alert about it needs a person: its traffic cannot be pulled back."""
     canary = evidence.canary

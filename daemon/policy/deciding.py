@@ -59,6 +59,7 @@ def _judge_promoted(evidence: Evidence, alert: Alert, labels: LabelNames) -> Dec
 def _judge_rollback(evidence: Evidence, alert: Alert) -> Decision:
     return (
         checks.primary_is_changing(evidence)  # 0% could mean no healthy copy
+        or checks.stable_can_take_it(evidence)
         or checks.rollback_is_not_yet_in_force(evidence)  # nothing more is needed
         or Decision(Verdict.ROLL_BACK, Reason.ALERT_FIRES, f"{alert.name} fires")  # the only road to a rollback
     )
@@ -88,6 +89,7 @@ def accept(evidence: Evidence) -> Decision:
     return (
         checks.intent_still_applies(evidence)
         or checks.primary_is_changing(evidence)
+        or checks.stable_can_take_it(evidence)
         or checks.canary_is_active(evidence)
         or checks.it_is_no_rehearsal(evidence)
         or Decision(Verdict.ROLL_BACK, Reason.OPERATOR_ASKS, intent.reason if intent else "")
@@ -99,6 +101,7 @@ def stand(evidence: Evidence) -> Decision:
     return (
         checks.intent_still_applies(evidence)  # it was for another revision
         or checks.primary_is_changing(evidence)  # promotion overtook us: hands off
+        or checks.stable_can_take_it(evidence)  # there is nobody to send the traffic to
         or checks.revision_is_not_promoted(evidence)  # too late: it is the stable version
         or checks.it_is_no_rehearsal(evidence)  # only written down
         or checks.failure_is_not_yet_accepted(evidence)  # done

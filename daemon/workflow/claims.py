@@ -93,7 +93,7 @@ class Claims:
         home = self._home_of.pop(ref, None)
         self._settle(related)
         if home is not None and home not in self._home_of.values():
-            self._world.drop_canary(home)
+            self._drop(home)
 
     def traffic_changed(self, services: Iterable[Service]) -> None:
         """An object that tells of no canary itself sends to these, or has ceased to."""
@@ -161,9 +161,14 @@ class Claims:
                 self._home_of[ref] = canary.ref
         before -= {canary.ref} if canary is not None else set()
         for gone in sorted(before - set(self._home_of.values()) if before else ()):
-            self._world.drop_canary(gone)
+            self._drop(gone)
         if canary is not None:
             self._world.put_canary(canary)
+
+    def _drop(self, ref: CanaryRef) -> None:
+        held = self._world.canary(ref)
+        if held is not None and held.controller is Controller.NONE:  # else a controller's has taken its name over
+            self._world.drop_canary(ref)
 
     def _canary(self, told: list[Claim]) -> Canary | None:
         home = claims.home(told)

@@ -55,6 +55,7 @@ class Gatherer:
             now=now,
             canary=canary,
             workload=self._world.workload(canary) if canary else None,
+            stable=self._world.primary(canary) if canary else None,
             routes=views,
             routes_known=known,
             records=records,

@@ -147,7 +147,7 @@ class World:
             self._targets[workload].add(canary.ref)
         for service in canary.services:
             self._serves[service].add(canary.ref)
-        if canary.controller is not Controller.NONE and (held is None or held.services != canary.services):
+        if canary.controller is not Controller.NONE and (held is None or _serves_as(held) != _serves_as(canary)):
             self.claims.controller_changed(canary.services | (held.services if held is not None else frozenset()))
         self._profile(canary)
         self.touched(canary.ref)
@@ -275,6 +275,10 @@ class World:
             if reprofile:
                 self._profile(self._canaries[ref])
             self.touched(ref)
+
+
+def _serves_as(canary: Canary) -> tuple[bool, frozenset[Service]]:
+    return canary.controller is Controller.NONE, canary.services
 
 
 def _workloads(canary: Canary) -> list[tuple[str, str]]:

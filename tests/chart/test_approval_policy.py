@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from daemon.adapters import flagger
+from daemon.adapters import acts, traffic
+from daemon.adapters.kubernetes.resources import CANARIES, ROLLOUTS
 from tests.chart.rendering import CHART, MATRIX, MINIMAL, Manifest, of, render, the
 
 POLICY = {"people": {"approvalPolicy": {"enabled": True, "users": ["root@example.com"], "groups": ["captains", "sre"]}}}
@@ -161,17 +162,19 @@ def test_a_new_canary_cannot_bring_an_approval_along() -> None:
 def test_every_annotation_that_raises_is_guarded() -> None:
     """A new one in the daemon needs a line in the policy."""
     (changed,) = [one["expression"] for one in policy()["variables"] if one["name"] == "changed"]
-    raising = {value for name, value in vars(flagger).items() if name.startswith(("APPROVED", "ADVANCE"))}
+    raising = {value for name, value in vars(acts).items() if name.startswith(("APPROVED", "ADVANCE"))}
     assert {"pullback.dev/approved", "pullback.dev/advance-to"} <= raising
     assert set(re.findall(r'"(pullback\.dev/[a-z-]+)"', changed)) == raising
 
 
-def test_it_is_asked_about_canaries_only_and_refuses_when_it_cannot_say() -> None:
+def test_it_is_asked_about_what_can_be_a_canary_only_and_refuses_when_it_cannot_say() -> None:
     spec = policy()
     assert spec["failurePolicy"] == "Fail"
-    (rule,) = spec["matchConstraints"]["resourceRules"]
-    assert (rule["apiGroups"], rule["resources"]) == (["flagger.app"], ["canaries"])
-    assert sorted(rule["operations"]) == ["CREATE", "UPDATE"]
+    rules = spec["matchConstraints"]["resourceRules"]
+    asked = {f"{resource}.{group}" for rule in rules for group in rule["apiGroups"] for resource in rule["resources"]}
+    kinds = {resource for kind in traffic.discover().values() for resource in kind.RESOURCES}
+    assert asked == {f"{one.plural}.{one.group}" for one in (CANARIES, ROLLOUTS, *kinds)}
+    assert all(sorted(rule["operations"]) == ["CREATE", "UPDATE"] for rule in rules)
 
 
 def test_expressions_stand_on_one_line_and_have_something_to_say() -> None:

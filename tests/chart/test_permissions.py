@@ -22,6 +22,9 @@ Permissions = dict[str, set[str]]
 DAEMON: Permissions = {
     "canaries.flagger.app": READ | {"patch"},  # flagger.py: pauses, used approvals, the nudge
     "virtualservices.networking.istio.io": READ | {"patch"},  # traffic/
+    "destinationrules.networking.istio.io": READ,  # claims.py
+    "rollouts.argoproj.io": READ | {"patch"},  # argo_rollouts.py, canary_objects.py
+    "rollouts/status.argoproj.io": {"patch"},
     "deployments.apps": READ,  # a watch; evidence/, checks/
     "deployments/scale.apps": {"patch"},  # scaling.py
     "rollbacks.pullback.dev": READ | {"create", "delete"},  # ledger/

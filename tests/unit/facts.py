@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from daemon.model.canary import AlertPause, Canary, CanaryPhase, CanaryRef, Workload
+from daemon.model.canary import AlertPause, Canary, CanaryPhase, CanaryRef, Controller, ObjectKind, Workload
 from daemon.model.decision import Evidence, Intent, Proof
 from daemon.model.rollback import RecordedSignal, Rollback, RollbackPhase, Timeline, Trigger
-from daemon.model.route import Original, PatchOperation, PathShare, RoutePatch, RouteRef, RouteView, WeightChange
+from daemon.model.route import Original, PatchOperation, PathShare, RoutePatch, RouteRef, RouteView, Sides, WeightChange
 from daemon.model.rules import Act, AlertRule, Matcher
 from daemon.model.signal import Alert
 
@@ -46,6 +46,27 @@ def canary(phase: CanaryPhase = CanaryPhase.PROGRESSING, **changes: Any) -> Cana
         "resource_version": "5",
     }
     return Canary(**(plain | changes))
+
+
+def undriven(**changes: Any) -> Canary:
+    """A canary that no controller drives, on a route that people write."""
+    return canary(
+        **{
+            "controller": Controller.NONE,
+            "object_kind": ObjectKind("networking.istio.io/v1", "VirtualService"),
+            "sides": Sides(
+                namespace="shop",
+                canary_services=frozenset(),
+                stable_services=frozenset(),
+                shared_services=frozenset({("shop", "podinfo")}),
+                canary_subsets=frozenset({(("shop", "podinfo"), "canary")}),
+                stable_subsets=frozenset({(("shop", "podinfo"), "stable")}),
+            ),
+            "stable_workload": "podinfo-stable",
+            "provider": "",
+        }
+        | changes
+    )
 
 
 def workload(**changes: Any) -> Workload:

@@ -62,6 +62,12 @@ JUDGED: dict[str, tuple[Evidence, Alert, AlertRule, tuple[str, str]]] = {
     "the promotion broke with the canary at 100%": (
         facts.evidence(canary=facts.canary(CanaryPhase.FAILED, status_weight=100), routes=(facts.route(100),)),
         facts.alert(), facts.ROLLBACK, ("ESCALATE", "promotion-broke")),
+    "nobody drives it, and no pod of its stable side is ready": (
+        facts.evidence(canary=facts.undriven(), stable=facts.workload(ready_replicas=0, observed=True)),
+        facts.alert(), facts.ROLLBACK, ("ESCALATE", "stable-is-gone")),
+    "nobody drives it, and nobody has told yet how its stable side is": (
+        facts.evidence(canary=facts.undriven(), stable=facts.workload(ready_replicas=0)),
+        facts.alert(), facts.ROLLBACK, ("ROLL_BACK", "alert-fires")),
     "the canary is promoted already": (
         facts.evidence(canary=facts.canary(CanaryPhase.SUCCEEDED)), facts.alert(), facts.ROLLBACK,
         ("IGNORE", "no-active-canary")),

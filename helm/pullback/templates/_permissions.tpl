@@ -11,6 +11,17 @@ No wildcard, no secrets. A new kind of route, check or cleanup that calls someth
 - apiGroups: [networking.istio.io]
   resources: [virtualservices]
   verbs: [get, list, watch, patch]
+# By which labels the pods of a subset are known.
+- apiGroups: [networking.istio.io]
+  resources: [destinationrules]
+  verbs: [get, list, watch]
+# Argo Rollouts: watched; annotated like canaries; aborted through the status, as its own plugin does.
+- apiGroups: [argoproj.io]
+  resources: [rollouts]
+  verbs: [get, list, watch, patch]
+- apiGroups: [argoproj.io]
+  resources: [rollouts/status]
+  verbs: [patch]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch]

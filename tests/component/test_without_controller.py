@@ -1,0 +1,148 @@
+"""A release on plain Istio, its weights moved by people: the same alert, the same laws, the same record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests import builders
+from tests.cluster import Cluster
+from tests.component import undriven
+from tests.component.undriven import NAME, shares
+from tests.running import Daemon, eventually, running
+from tests.scene import DEPLOYMENTS, ROUTES, Scene
+
+
+def by_version(scene: Scene, version: str, **labels: str) -> dict[str, Any]:
+    """An alert that knows no canary's name: only the namespace, and what its metric says."""
+    told = builders.alert(scene.namespace, fingerprint="c0ffee0000000001", **labels)
+    del told["labels"]["canary"]
+    told["labels"]["version"] = version
+    return told
+
+
+async def fire(daemon: Daemon, told: dict[str, Any]) -> str:
+    status, answer = await daemon.alert(builders.webhook(told))
+    assert status == 200, answer
+    one = answer["alerts"][0]
+    return f"{one['verdict']} {one['reason']}"
+
+
+async def test_an_alert_takes_every_path_to_the_canary_to_zero_and_the_record_names_the_route(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    await undriven.release(scene, weight=5)
+    async with running(cluster, tmp_path) as daemon:
+        assert await fire(daemon, by_version(scene, "v4")) == "ROLL_BACK alert-fires"
+        record = await scene.record("Proved")
+
+    assert await shares(scene) == {"x-canary": {"stable": 100}, "everybody": {"stable": 100, "canary": 0}}
+    assert await shares(scene, f"{NAME}-opt-in") == {"x-canary-opt-in": {"stable": 100}, "everybody": {"stable": 100}}
+    assert record["spec"]["canaryRef"] == {
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "name": NAME,
+    }  # fmt: skip
+    before = {change["path"]: change["before"] for change in record["status"]["weights"]}
+    assert before["http[1]"] == 5
+
+
+async def test_the_canary_is_scaled_down_once_zero_is_proved(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
+    await undriven.release(scene)
+    async with running(cluster, tmp_path) as daemon:
+        await fire(daemon, by_version(scene, "v4"))
+        await scene.record("Proved")
+
+        async def scaled() -> bool:
+            document = await scene.get(DEPLOYMENTS, f"{NAME}-canary")
+            return bool(document["spec"]["replicas"] == 0)
+
+        await eventually(scaled)
+    assert (await scene.get(DEPLOYMENTS, f"{NAME}-stable"))["spec"]["replicas"] == 2
+
+
+async def test_it_is_held_at_zero_until_another_version_comes(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
+    await undriven.release(scene)
+    async with running(cluster, tmp_path) as daemon:
+        await fire(daemon, by_version(scene, "v4"))
+        await scene.record("Proved")
+        # `helm upgrade --reuse-values`, say: the same version, the weight it had.
+        await scene.merge(ROUTES, NAME, {"spec": undriven.routes(scene.namespace, 25)["spec"]}, manager="helm")
+
+        async def zero() -> bool:
+            return bool((await shares(scene))["everybody"] == {"stable": 100, "canary": 0})
+
+        await eventually(zero)
+        assert (await scene.record())["status"]["phase"] == "Proved"
+
+        fixed = undriven.workload(scene.namespace, "canary", "v5")
+        await scene.merge(DEPLOYMENTS, f"{NAME}-canary", {"spec": fixed["spec"]})
+        await scene.record("Completed")
+        await scene.merge(ROUTES, NAME, {"spec": undriven.routes(scene.namespace, 5)["spec"]}, manager="helm")
+        assert await fire(daemon, by_version(scene, "v4", deployment=f"{NAME}-canary")) == (
+            "IGNORE names-another-version"
+        )
+        assert (await shares(scene))["everybody"] == {"stable": 95, "canary": 5}
+
+
+async def test_at_zero_there_is_nothing_to_take_away(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
+    await undriven.release(scene, weight=0)
+    await scene.delete(ROUTES, f"{NAME}-opt-in")
+    everybody = undriven.routes(scene.namespace, 0)["spec"]["http"][1]
+    await scene.merge(ROUTES, NAME, {"spec": {"http": [everybody]}})
+    async with running(cluster, tmp_path) as daemon:
+        told = builders.alert(scene.namespace, NAME)
+        assert await fire(daemon, told) == "IGNORE no-active-canary"
+    assert not await scene.records()
+
+
+async def test_annotations_name_what_no_convention_does(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
+    said = {
+        "pullback.dev/canary": f"{NAME}/v4", "pullback.dev/stable": f"{NAME}/v3",
+        "pullback.dev/workload": "blue", "pullback.dev/stable-workload": "green",
+    }  # fmt: skip
+    document = undriven.routes(scene.namespace, 10, annotations=said)
+    document["spec"]["http"] = [{"route": [undriven.to("v3", 90), undriven.to("v4", 10)]}]
+    await scene.create(ROUTES, document)
+    await scene.create(DEPLOYMENTS, builders.deployment(scene.namespace, "blue", version="v4"))
+    await scene.create(DEPLOYMENTS, builders.deployment(scene.namespace, "green", version="v3"))
+    async with running(cluster, tmp_path) as daemon:
+        told = builders.alert(scene.namespace, deployment="green", fingerprint="c0ffee0000000002")
+        del told["labels"]["canary"]
+        assert await fire(daemon, told) == "IGNORE names-stable"
+        told["labels"]["deployment"] = "blue"
+        assert await fire(daemon, told) == "ROLL_BACK alert-fires"
+        await scene.record("Proved")
+    assert await shares(scene) == {"everybody": {"v3": 100, "v4": 0}}
+
+
+async def test_a_stable_side_without_pods_gets_no_traffic(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
+    """Law 9: the canary is the only copy that answers."""
+    await undriven.release(scene, weight=50)
+    await scene.merge(DEPLOYMENTS, f"{NAME}-stable", {"spec": {"replicas": 0}})
+    async with running(cluster, tmp_path) as daemon:
+        assert await fire(daemon, by_version(scene, "v4")) == "ESCALATE stable-is-gone"
+        record = await scene.record("Escalated")
+        assert (await shares(scene))["everybody"] == {"stable": 50, "canary": 50}
+        assert "0 of" in record["status"]["message"]
+
+
+async def test_what_flagger_drives_is_flaggers(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
+    """Its routes look like anybody's; its canary, and not another of the same name, is what an alert finds."""
+    await scene.add_canary(weight=10)
+    await scene.create(
+        ROUTES,
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "VirtualService",
+            "metadata": {"namespace": scene.namespace, "name": "opt-in"},
+            "spec": {
+                "hosts": ["podinfo"],
+                "http": [{"route": [{"destination": {"host": "podinfo-canary"}}]}],
+            },
+        },
+    )
+    async with running(cluster, tmp_path) as daemon:
+        _, listed = await daemon.get("/api/v1/canaries")
+        assert listed.count('"name"') == 1, listed
+        assert await fire(daemon, builders.alert(scene.namespace)) == "ROLL_BACK alert-fires"
+        record = await scene.record("Proved")
+        assert record["spec"]["canaryRef"]["kind"] == "Canary"
