@@ -18,7 +18,7 @@ from daemon.model.keeping import KeptEvidence
 from daemon.model.notice import Manner, Message
 from daemon.model.outcome import StepOutcome
 from daemon.model.rollback import Amendment, NewRollback, Rollback
-from daemon.model.route import RouteObject, RoutePatch, RouteRef, RouteView, Sides
+from daemon.model.route import Original, RouteObject, RoutePatch, RouteRef, RouteView, Sides
 from daemon.model.signal import Alert, AlertGroup, Hook, MalformedAlert, Source
 
 
@@ -42,6 +42,19 @@ class Routes(Protocol):
 
     def view(self, route: RouteObject, sides: Sides) -> RouteView:
         """The object seen from one canary, with the write that takes it to zero. Pure."""
+        ...
+
+    def steer(self, route: RouteObject, sides: Sides, weight: float) -> RoutePatch | None:
+        """The write that gives the canary ``weight`` percent of what is split by weight; None when it has it, or
+        nothing is split. Pure, and the only write that can raise: for a person's act, or a stage's."""
+        ...
+
+    def restore(self, route: RouteObject, originals: Sequence[Original]) -> RoutePatch | None:
+        """The write that puts back what zeroing re-pointed or removed, where it is still as we left it. Pure."""
+        ...
+
+    def pending(self, route: RouteObject) -> str:
+        """Why what was written cannot be taken for live yet; empty when it can, or the kind never tells. Pure."""
         ...
 
     async def write(self, patch: RoutePatch) -> RouteObject:

@@ -1,6 +1,7 @@
 """Wires what answers Flagger's hooks: checks, gates, and the records of revisions."""
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import aiohttp
 
@@ -15,9 +16,18 @@ from daemon.settings import Settings
 from daemon.workflow import checking
 from daemon.workflow.checking import Checking
 from daemon.workflow.chronicling import Chronicle
+from daemon.workflow.driving import Driving, Pace
 from daemon.workflow.gate_sight import GateSight, Terms
 from daemon.workflow.gating import Gates
 from daemon.workflow.showing import Showing
+
+
+class Gatehouse(NamedTuple):
+    """The gates, what they see, and what shows them."""
+
+    gates: Gates
+    sight: GateSight
+    showing: Showing
 
 
 def built_checks(
@@ -73,7 +83,7 @@ def gates(
     fresh: Callable[[], bool],
     run: Checking | None = None,
     canaries: ports.Canaries | None = None,
-) -> tuple[Gates, Showing]:
+) -> Gatehouse:
     """The gates, and what shows them. Without ``run`` and ``canaries`` nothing is run, noted or used."""
     terms = Terms(
         profiles=settings.profiles,
@@ -110,7 +120,32 @@ def gates(
         gates=made,
         clock=surroundings.clock,
     )
-    return made, showing
+    return Gatehouse(made, seen, showing)
+
+
+def driving(
+    settings: Settings,
+    surroundings: Surroundings,
+    sight: Sight,
+    client: KubernetesClient,
+    gatehouse: Gatehouse,
+    fresh: Callable[[], bool],
+) -> Driving:
+    """What walks canaries through their stages where no controller does."""
+    return Driving(
+        world=sight.world,
+        gatherer=sight.gatherer,
+        gates=gatehouse.gates,
+        sight=gatehouse.sight,
+        routes=sight.routes,
+        names=sight.names,
+        canaries=CanaryObjects(client, sight.world.canary),
+        ledger=ledger.KubernetesLedger(client),
+        clock=surroundings.clock,
+        fresh=fresh,
+        rehearsing=settings.rollback.dry_run,
+        pace=Pace(settings.gates.drive_every, settings.gates.drive_threshold),
+    )
 
 
 def runner(

@@ -103,7 +103,16 @@ async def _start(
     channels = notify.build(
         settings.notices.channels, notify.Surroundings(session=session, client=client, clock=surroundings.clock)
     )
-    aftermath = leading.after_zero(settings, surroundings, sight, client, channels, observer)
+
+    def fresh() -> bool:
+        # Without the records nobody knows what is in force; without the routes, at what weight it soaks.
+        return watches.whole and not watches.problem()
+
+    gatehouse = gatekeeping.gates(
+        settings, surroundings, sight, observer, fresh, checking, CanaryObjects(client, sight.world.canary)
+    )
+    driving = gatekeeping.driving(settings, surroundings, sight, client, gatehouse, fresh)
+    aftermath = leading.after_zero(settings, surroundings, sight, client, channels, observer, driving)
     elector = leading.elector(settings, surroundings, client, aftermath, observer)
     mailboxes, prover = _workflow(settings, surroundings, sight, client, session, observer, lambda: elector.leading)
     noticing = Noticing(
@@ -116,16 +125,6 @@ async def _start(
         observer=observer,
     )
     watches = watching.watches(settings, surroundings, sight, client, logs, noticing)
-    gates, showing = gatekeeping.gates(
-        settings,
-        surroundings,
-        sight,
-        observer,
-        # Without the records nobody knows what is in force; without the routes, at what weight it soaks.
-        lambda: watches.whole and not watches.problem(),
-        checking,
-        CanaryObjects(client, sight.world.canary),
-    )
     watchdog = Watchdog(expected=bool(settings.policy.watchdog_alertname), late=settings.policy.watchdog_late)
     intake = Intake(
         gatherer=sight.gatherer,
@@ -140,18 +139,18 @@ async def _start(
         fresh=lambda: watches.fresh(CANARIES.kind),
     )
     pulling = backstop.pulling(settings, surroundings, session, intake, watches, observer)
-    metrics.show(_seen(sight, showing, watches, watchdog, tuple(channels)))
+    metrics.show(_seen(sight, gatehouse.showing, watches, watchdog, tuple(channels)))
     server = Server(
         Rooms(
             take=intake.take,
-            answer=gates.answer,
+            answer=gatehouse.gates.answer,
             now=surroundings.clock.now,
             alertmanager=senders,
             flagger=hooks,
             console=console,
-            canaries=showing.canaries,
-            canary=showing.story,
-            rollbacks=showing.rollbacks,
+            canaries=gatehouse.showing.canaries,
+            canary=gatehouse.showing.story,
+            rollbacks=gatehouse.showing.rollbacks,
             alive=lifecycle.alive,
             ready=watches.problem,
             warn=lambda: leading.warnings(watchdog, elector),

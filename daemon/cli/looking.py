@@ -200,5 +200,4 @@ def plan(settings: Settings, ref: CanaryRef, output: str) -> int:
 
 def shown(sight: bootstrap.Sight, settings: Settings) -> Showing:
     """What the daemon would show, by what the objects say: nothing is run, noted or used."""
-    _, showing = bootstrap.gates(settings, bootstrap.Surroundings(), sight, Hearing(), lambda: True)
-    return showing
+    return bootstrap.gates(settings, bootstrap.Surroundings(), sight, Hearing(), lambda: True).showing

@@ -1,6 +1,7 @@
 """The policy, readable aloud: what an alert asks for, and what a standing rollback still needs."""
 
-from daemon.model.decision import Decision, Evidence, Reason, Verdict
+from daemon.model.decision import Decision, Evidence, Intent, Reason, Verdict
+from daemon.model.rollback import Trigger
 from daemon.model.rules import Act, AlertRule, LabelNames
 from daemon.model.signal import Alert
 from daemon.policy import checks
@@ -92,8 +93,12 @@ def accept(evidence: Evidence) -> Decision:
         or checks.stable_can_take_it(evidence)
         or checks.canary_is_active(evidence)
         or checks.it_is_no_rehearsal(evidence)
-        or Decision(Verdict.ROLL_BACK, Reason.OPERATOR_ASKS, intent.reason if intent else "")
+        or Decision(Verdict.ROLL_BACK, _asked_by(intent), intent.reason if intent else "")
     )
+
+
+def _asked_by(intent: Intent | None) -> Reason:
+    return Reason.CHECK_FAILED if intent is not None and intent.trigger is Trigger.CRITERIA else Reason.OPERATOR_ASKS
 
 
 def stand(evidence: Evidence) -> Decision:

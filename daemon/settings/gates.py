@@ -82,6 +82,11 @@ class Gates(Group):
     refusing_late: Annotated[Seconds, pydantic.Field(gt=0)] = 4 * 3600.0
     """A gate that has been closed for longer, a soak aside, is told to people once."""
 
+    drive_every: Annotated[Seconds, pydantic.Field(gt=0)] = 10.0
+    """Between two looks at a canary that Pullback itself walks through its stages (pullback.dev/stage-driver)."""
+    drive_threshold: Annotated[int, pydantic.Field(ge=1)] = 3
+    """Its criteria may fail so often in a row, less one; then it is rolled back."""
+
     @pydantic.field_validator("checks", "profiles")
     @classmethod
     def _named(cls, entries: dict[str, Any]) -> dict[str, Any]:

@@ -78,6 +78,13 @@ class Gates:
         self._observer.gate_answered(hook, answer.decision, opened=answer.opened)
         return answer
 
+    async def ask(self, kind: HookType, canary: Canary) -> Answer:
+        """What the hook is answered where nobody but ourselves drives the canary: checks are run, approvals used."""
+        answer = await self._decide(kind, canary, ours=True)
+        hook = Hook(kind, canary.ref, canary.phase.value, "", {})
+        self._observer.gate_answered(hook, answer.decision, opened=answer.opened)
+        return answer
+
     def would_answer(self, kind: HookType, canary: Canary) -> Answer:
         """What a hook about this revision would be answered now, as far as is known; nothing is run, noted or used."""
         if kind is HookType.ROLLBACK:
@@ -98,11 +105,15 @@ class Gates:
             return self._rollback(hook, canary, ours=ours)
         if hook.type in RECORDED_ONLY:
             return yes(Reason.RECORDED, "recorded")
-        ours = ours or hook.type in {HookType.CONFIRM_ROLLOUT, HookType.ROLLOUT}
-        found = await self._look(hook.type, canary, ours=ours)
+        return await self._decide(
+            hook.type, canary, ours=ours or hook.type in {HookType.CONFIRM_ROLLOUT, HookType.ROLLOUT}
+        )
+
+    async def _decide(self, kind: HookType, canary: Canary, *, ours: bool) -> Answer:
+        found = await self._look(kind, canary, ours=ours)
         # The world may have moved while checks were waited for: a rollback may have begun.
-        canary = self._world.canary(hook.canary) or canary
-        answer = _JUDGES[hook.type](self._sight.evidence(hook.type, canary, found, ours=ours))
+        canary = self._world.canary(canary.ref) or canary
+        answer = _JUDGES[kind](self._sight.evidence(kind, canary, found, ours=ours))
         if answer.decision.reason is Reason.APPROVED and answer.opened:
             return await self._use_approval(canary, found)
         return answer

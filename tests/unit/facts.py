@@ -48,25 +48,23 @@ def canary(phase: CanaryPhase = CanaryPhase.PROGRESSING, **changes: Any) -> Cana
     return Canary(**(plain | changes))
 
 
-def undriven(**changes: Any) -> Canary:
+def undriven(phase: CanaryPhase = CanaryPhase.PROGRESSING, **changes: Any) -> Canary:
     """A canary that no controller drives, on a route that people write."""
-    return canary(
-        **{
-            "controller": Controller.NONE,
-            "object_kind": ObjectKind("networking.istio.io/v1", "VirtualService"),
-            "sides": Sides(
-                namespace="shop",
-                canary_services=frozenset(),
-                stable_services=frozenset(),
-                shared_services=frozenset({("shop", "podinfo")}),
-                canary_subsets=frozenset({(("shop", "podinfo"), "canary")}),
-                stable_subsets=frozenset({(("shop", "podinfo"), "stable")}),
-            ),
-            "stable_workload": "podinfo-stable",
-            "provider": "",
-        }
-        | changes
-    )
+    own: dict[str, Any] = {
+        "controller": Controller.NONE,
+        "object_kind": ObjectKind("networking.istio.io/v1", "VirtualService"),
+        "sides": Sides(
+            namespace="shop",
+            canary_services=frozenset(),
+            stable_services=frozenset(),
+            shared_services=frozenset({("shop", "podinfo")}),
+            canary_subsets=frozenset({(("shop", "podinfo"), "canary")}),
+            stable_subsets=frozenset({(("shop", "podinfo"), "stable")}),
+        ),
+        "stable_workload": "podinfo-stable",
+        "provider": "",
+    }
+    return canary(phase, **(own | changes))
 
 
 def workload(**changes: Any) -> Workload:

@@ -76,6 +76,17 @@ class Routes:
     def view(self, route: RouteObject, sides: Sides) -> RouteView:
         return self._kinds[route.ref.kind].view(route, sides)
 
+    def steer(self, route: RouteObject, sides: Sides, weight: float) -> RoutePatch | None:
+        return self._kinds[route.ref.kind].steer(route, sides, weight)
+
+    def restore(self, route: RouteObject, originals: Sequence[Original]) -> RoutePatch | None:
+        ours = [original for original in originals if original.route == route.ref]
+        operations = self._kinds[route.ref.kind].restore(route, ours) if ours else ()
+        return RoutePatch(route.ref, operations, (), ()) if operations else None
+
+    def pending(self, route: RouteObject) -> str:
+        return self._kinds[route.ref.kind].pending(route)
+
     async def write(self, patch: RoutePatch) -> RouteObject:
         ref = patch.route
         document = await self._client.patch(self.served[ref.kind], ref.namespace, ref.name, patch.operations)
