@@ -32,11 +32,11 @@ PROVIDERS = frozenset({"nginx"})
 
 def read(document: Mapping[str, Any]) -> RouteObject:
     """The object from its JSON. In a canary's own, whoever writes annotations splits traffic; in any other, the spec
-    does."""
+    does. In a list, the API server names the version of a kind of its own only once, for the list."""
     annotations = objects.mapping(objects.mapping(document.get("metadata")).get("annotations"))
     readable = {key: value for key, value in annotations.items() if isinstance(value, str)}
     field = "f:metadata/f:annotations" if alternatives(readable) else "f:spec"
-    return objects.read(KIND, document, field=field)
+    return objects.read(KIND, {"apiVersion": INGRESSES.api_version, **document}, field=field)
 
 
 def services(route: RouteObject, cluster_domain: str) -> frozenset[Service]:

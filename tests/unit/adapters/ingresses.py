@@ -133,7 +133,7 @@ IDENTITY = {"namespace", "name", "resourceVersion"}
 @st.composite
 def broken(draw: st.DrawFn) -> Document:
     """Somewhere in an object stands what should not stand there."""
-    document = copy.deepcopy(draw(st.sampled_from(draw(releases(readable=False)))))
+    document: Document = copy.deepcopy(draw(st.sampled_from(draw(releases(readable=False)))))
     for _ in range(draw(st.integers(1, 3))):
         node: Any = draw(st.sampled_from([document, document["metadata"]]))
         while True:
