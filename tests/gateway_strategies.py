@@ -132,7 +132,8 @@ def routes(
     canary = CANARY + LONELY if orphans else CANARY
     spec: Document = {"hostnames": ["app.example.com"], "parentRefs": [{"name": "public", "namespace": "infra"}]}
     listed = draw(st.lists(rules(home, canary, hundred=hundred), max_size=3))
-    if listed or draw(st.booleans()):
+    empty = draw(st.booleans())
+    if listed or empty:
         spec["rules"] = listed
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
