@@ -11,9 +11,9 @@ from tests import builders
 from tests.builders import Json
 from tests.cluster import Cluster
 from tests.component import undriven
-from tests.component.helm_lab import RELEASE, SECRETS, Helm, chart
+from tests.component.helm_lab import RELEASE, SECRETS, Helm, chart, follow_up, revisions, unpacked
 from tests.component.undriven import NAME, shares
-from tests.running import Daemon, eventually, running
+from tests.running import Daemon, running
 from tests.scene import DEPLOYMENTS, ROUTES, Scene
 
 NOBODY = {"stable": 100, "canary": 0}
@@ -45,18 +45,6 @@ async def fire(daemon: Daemon, scene: Scene) -> None:
     told = builders.alert(scene.namespace, NAME)
     status, answer = await daemon.alert(builders.webhook(told))
     assert (status, answer["alerts"][0]["verdict"]) == (200, "ROLL_BACK"), answer
-
-
-async def follow_up(scene: Scene, state: str) -> Json:
-    """The only one of the only record, once it is in that state."""
-
-    async def found() -> Json | None:
-        records = await scene.records()
-        entries = records[0].get("status", {}).get("followUps", []) if records else []
-        return entries[0] if entries and entries[0]["state"] == state else None
-
-    entry: Json = await eventually(found)
-    return entry
 
 
 async def test_the_next_upgrade_that_reuses_values_leaves_the_canary_at_zero(
@@ -111,19 +99,19 @@ async def test_what_helm_finds_of_a_revision_is_all_there(
     cluster: Cluster, scene: Scene, helm: Helm, tmp_path: Path
 ) -> None:
     await installed(helm)
-    (before,) = [one for one in await helm.secrets() if one["metadata"]["labels"]["version"] == "2"]
+    (before,) = [one for one in await revisions(scene) if one["metadata"]["labels"]["version"] == "2"]
     await scene.merge(SECRETS, before["metadata"]["name"], {"metadata": {"labels": {"team": "summit"}}})
     async with running(cluster, tmp_path, follow_ups=following(scene)) as daemon:
         await fire(daemon, scene)
         await follow_up(scene, "Done")
-    _, old, new = await helm.secrets()
+    _, old, new = await revisions(scene)
     assert new["type"] == "helm.sh/release.v1"
     assert {key: value for key, value in new["metadata"]["labels"].items() if key != "createdAt"} == {
         "name": RELEASE, "owner": "helm", "status": "deployed", "version": "3", "team": "summit",
     }  # fmt: skip
     assert old["metadata"]["labels"]["status"] == "superseded"
-    was, now = helm.body(before), helm.body(new)
-    assert helm.body(old)["info"]["status"] == "superseded"
+    was, now = unpacked(before), unpacked(new)
+    assert unpacked(old)["info"]["status"] == "superseded"
     changed = {key for key in {*was, *now} if was.get(key) != now.get(key)}
     assert changed == {"version", "config", "info", "manifest"}
     assert now["config"] == {"routes": True, "canary": {"weight": 0}}
@@ -139,25 +127,19 @@ async def test_a_release_that_is_in_step_is_not_touched(
         await fire(daemon, scene)
         entry = await follow_up(scene, "NotNeeded")
     assert "has canary.weight at 0" in entry["detail"]
-    assert len(await helm.secrets()) == 2
+    assert len(await revisions(scene)) == 2
 
 
 async def test_an_operation_of_helm_that_is_under_way_is_waited_for(
     cluster: Cluster, scene: Scene, helm: Helm, tmp_path: Path
 ) -> None:
     await installed(helm)
-    name = (await helm.secrets())[-1]["metadata"]["name"]
+    name = (await revisions(scene))[-1]["metadata"]["name"]
     await scene.merge(SECRETS, name, {"metadata": {"labels": {"status": "pending-upgrade"}}})
     async with running(cluster, tmp_path, follow_ups=following(scene)) as daemon:
         await fire(daemon, scene)
-        entry = await follow_up(scene, "Pending")
-
-        async def told() -> bool:
-            return "is pending-upgrade" in (await follow_up(scene, "Pending"))["detail"]
-
-        await eventually(told)
-        assert entry["at"]
-        assert len(await helm.secrets()) == 2
+        await follow_up(scene, "Pending", "is pending-upgrade")
+        assert len(await revisions(scene)) == 2
         await scene.merge(SECRETS, name, {"metadata": {"labels": {"status": "deployed"}}})
         await follow_up(scene, "Done")
 
