@@ -243,10 +243,12 @@ ZEROED: dict[str, tuple[Sides, list[Json], list[Json]]] = {
         FLAGGER,
         [
             rule(to("podinfo-canary", group="multicluster.x-k8s.io", kind="ServiceImport")),
+            rule(to("podinfo-canary", kind="Backend"), to("podinfo-canary", group="x.io")),
             rule(to("podinfo-primary", 5, kind="Backend", group="x.io"), to("podinfo-canary", 5)),
         ],
         [
             rule(to("podinfo-canary", group="multicluster.x-k8s.io", kind="ServiceImport")),
+            rule(to("podinfo-canary", kind="Backend"), to("podinfo-canary", group="x.io")),
             rule(to("podinfo-primary", 5, kind="Backend", group="x.io"), to("podinfo-primary", 5)),
         ],
     ),
