@@ -188,7 +188,8 @@ def is_zero(value: object) -> bool:
         return value == 0
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         return float(value.strip().rstrip("%").strip()) == 0
-    raise ValueError(f"expected a number where the weight is, got {type(value).__name__} {value!r:.40}")
+    # Not what it is: whoever has mistaken the path may have hit upon a password.
+    raise ValueError(f"expected a number where the weight is, got {type(value).__name__}")
 
 
 def with_zero(values: Mapping[str, Any], path: str, before: object) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from tests.cluster import Cluster
 from tests.component import undriven
 from tests.component.helm_lab import RELEASE, SECRETS, Helm, chart, follow_up, revisions, unpacked
 from tests.component.undriven import NAME, shares
-from tests.running import Daemon, running
+from tests.running import Daemon, eventually, running
 from tests.scene import DEPLOYMENTS, ROUTES, Scene
 
+EVENTS = "/api/v1/namespaces/{}/events"
 NOBODY = {"stable": 100, "canary": 0}
 
 
@@ -55,7 +56,16 @@ async def test_the_next_upgrade_that_reuses_values_leaves_the_canary_at_zero(
         await fire(daemon, scene)
         entry = await follow_up(scene, "Done")
         record = await scene.record("Proved")
+        async with daemon.http.get("/api/v1/rollbacks") as response:
+            (shown,) = [one for one in (await response.json())["rollbacks"] if one["namespace"] == scene.namespace]
 
+        async def told() -> bool:
+            async with scene.http.get(EVENTS.format(scene.namespace)) as response:
+                return "FollowedUp" in {one["reason"] for one in (await response.json())["items"]}
+
+        await eventually(told)
+
+    assert [(one["kind"], one["state"]) for one in shown["followUps"]] == [("Helm", "Done")]
     namespace, name = scene.namespace, record["metadata"]["name"]
     assert entry["name"] == f"{namespace}/{RELEASE}"
     assert f"revision 3 of {namespace}/{RELEASE} has canary.weight at 0, was 25" in entry["detail"]

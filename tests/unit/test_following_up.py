@@ -188,6 +188,12 @@ def test_what_is_no_weight_is_for_a_person(config: Any, said: str) -> None:
     assert "revision 7 of shop/web" in found.detail
 
 
+def test_a_path_that_leads_to_a_secret_tells_nobody_what_it_is() -> None:
+    found = step(release(deployed(config={"db": {"password": "hunter2"}})), "db.password")
+    assert isinstance(found, Impossible)
+    assert "hunter2" not in found.detail
+
+
 def test_a_release_that_is_not_there_is_for_a_person() -> None:
     assert step(release(None)) == Impossible("Helm knows no release shop/web")
     found = step(release(None, Revision(1, "failed")))
