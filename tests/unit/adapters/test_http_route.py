@@ -645,6 +645,7 @@ def test_restoring_is_one_guarded_write() -> None:
         ("test", "/spec/rules/0/backendRefs/0/namespace", None),
         ("test", "/spec/rules/0/backendRefs/0/name", "podinfo-primary"),
         ("test", "/spec/rules/0/backendRefs/0/port", 8080),
+        ("test", "/spec/rules/0/backendRefs/0/weight", None),
         ("add", "/spec/rules/0/backendRefs/0/name", "podinfo-canary"),
         ("add", "/spec/rules/0/backendRefs/0/port", 9898),
     ]
@@ -690,6 +691,31 @@ def test_restoring_skips_backends_that_people_changed_since(now: list[Json]) -> 
     originals = [one for one in originals_of(*BEFORE) if one.field != "filters"]
     assert {one.field for one in originals} == {"backendRef", "backendRefs[0].filters"}
     assert route(*now) == restored(route(*now), originals)
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        [to("podinfo-primary", 5), to("podinfo-primary", 95)],
+        [to("podinfo-primary", 5), to("podinfo-primary", 6)],
+        [to("podinfo-primary", 95), to("podinfo-primary", "x")],  # type: ignore[arg-type]
+    ],
+    ids=["exchanged", "more", "unreadable"],
+)
+def test_restoring_never_gives_the_canary_more_than_it_had(now: list[Json]) -> None:
+    before = rule(to("podinfo-primary", 95), to("podinfo-canary", 5), **STICKY)
+    after = zeroed(route(before))
+
+    assert route(before) == restored(after, originals_of(before))
+    assert route(rule(*now, **STICKY)) == restored(route(rule(*now, **STICKY)), originals_of(before))
+
+
+def test_nulls_are_no_fields() -> None:
+    document = route(rule(to("podinfo-canary", namespace=None, group=None), to("podinfo-primary", weight=None)))
+    patch = seen(document).zero
+    assert patch is not None
+    after = routing.apply(document, patch.operations)
+    assert [one.get("weight") for one in after["spec"]["rules"][0]["backendRefs"]] == [0, 2]
 
 
 def test_restoring_skips_what_belongs_to_another_object() -> None:
