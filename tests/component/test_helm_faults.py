@@ -16,7 +16,7 @@ from tests.builders import Json
 from tests.cluster import CRDS, TEST_NAMESPACE, Cluster
 from tests.component.helm_lab import RELEASE, SECRETS, follow_up, packed, revisions, states, stored, unpacked
 from tests.running import Daemon, eventually, running
-from tests.scene import Scene
+from tests.scene import ROLLBACKS, Scene
 
 DONE = [("superseded", "superseded", 25), ("deployed", "deployed", 0)]
 
@@ -130,6 +130,62 @@ async def test_somebody_who_upgrades_between_our_look_and_our_write_wins(lab: La
     found = await states(lab.scene)
     assert [one[2] for one in found] == [25, 50, 0]
     assert [one[0] for one in found] == ["superseded", "superseded", "deployed"]
+
+
+async def _released(daemon: Daemon) -> bool:
+    """The daemon has had its say about what it was told: nothing of the rollback is left in it."""
+    _, told = await daemon.get("/api/v1/rollbacks")
+    _, metrics = await daemon.get("/metrics")
+    return '"rollbacks": []' in told and "pullback_rollbacks_in_progress 0.0" in metrics
+
+
+async def test_a_person_who_lifts_the_hold_meanwhile_keeps_the_release_as_it_is(lab: Lab) -> None:
+    await release(lab, ("deployed", 25))
+    held = lab.api.faults.slow(0.5, verb="list", resource="secrets", times=1)
+    async with lab.daemon() as daemon:
+        await lab.fire(daemon)
+
+        async def looking() -> bool:
+            return held.hits == 1
+
+        await eventually(looking)
+        (record,) = await lab.scene.records()
+        await lab.scene.delete(ROLLBACKS, record["metadata"]["name"])
+
+        async def answered() -> bool:
+            asked = [one for one in lab.api.requests if (one.resource, one.verb) == ("secrets", "list")]
+            return bool(asked) and asked[0].status == 200
+
+        await eventually(answered)
+        await eventually(lambda: _released(daemon))
+    assert lab.calls("create") == 1  # the test's own
+    assert await states(lab.scene) == [("deployed", "deployed", 25)]
+
+
+async def test_two_canaries_of_one_release_each_have_their_own_value_at_zero(lab: Lab) -> None:
+    document = stored(TEST_NAMESPACE, 1, "deployed", 25)
+    body = unpacked(document)
+    body["config"] |= {"other": {"weight": "5"}}
+    await lab.scene.create(SECRETS, document | {"data": {"release": packed(body)}})
+    await lab.scene.add_canary("other", weight=5)
+    lab.api.faults.slow(0.2, verb="list", resource="secrets", times=2)  # both have looked before either writes
+    tracked: Json = {
+        f"{TEST_NAMESPACE}/podinfo": {"release": RELEASE},
+        f"{TEST_NAMESPACE}/other": {"release": RELEASE, "weight_value": "other.weight"},
+    }
+    async with lab.daemon(helm=tracked) as daemon:
+        told = [builders.alert(TEST_NAMESPACE), builders.alert(TEST_NAMESPACE, "other", fingerprint="b")]
+        status, _ = await daemon.alert(builders.webhook(*told))
+        assert status == 200
+
+        async def done() -> bool:
+            found = [one.get("status", {}).get("followUps", []) for one in await lab.scene.records()]
+            return [one[0]["state"] for one in found if one] == ["Done", "Done"]
+
+        await eventually(done)
+    statuses = [status for status, _, _ in await states(lab.scene)]
+    assert statuses == ["superseded", "superseded", "deployed"]
+    assert unpacked((await revisions(lab.scene))[-1])["config"] == {"canary": {"weight": 0}, "other": {"weight": "0"}}
 
 
 async def test_of_several_revisions_in_force_the_newest_counts_and_one_is_left(lab: Lab) -> None:

@@ -162,7 +162,7 @@ async def test_what_cannot_be_done_says_what_to_do_by_hand_and_is_in_nobodys_way
         await fire(daemon, scene)
         entry = await follow_up(scene, "Failed")
         record = await scene.record("Proved")
-    assert f"Helm knows no release {scene.namespace}/{RELEASE}" in entry["detail"]
+    assert f"Helm keeps no release {scene.namespace}/{RELEASE} in Secrets" in entry["detail"]
     command = f"helm upgrade {RELEASE} CHART -n {scene.namespace} --reuse-values --set canary.weight=0"
     assert entry["detail"].endswith(command)
     assert record["status"]["secondsToZero"] < 2

@@ -195,7 +195,7 @@ def test_a_path_that_leads_to_a_secret_tells_nobody_what_it_is() -> None:
 
 
 def test_a_release_that_is_not_there_is_for_a_person() -> None:
-    assert step(release(None)) == Impossible("Helm knows no release shop/web")
+    assert step(release(None)) == Impossible("Helm keeps no release shop/web in Secrets")
     found = step(release(None, Revision(1, "failed")))
     assert found == Impossible("shop/web has no revision that is deployed; its newest is failed")
 
