@@ -126,13 +126,11 @@ class _permitted:  # noqa: N801 - reads as a statement: ``with _permitted(namesp
 
 
 def _deployed(secret: Mapping[str, Any]) -> Deployed:
-    metadata = secret["metadata"]
     return Deployed(
         number=helm_codec.number(secret),
         status=helm_codec.status(secret),
         body=helm_codec.decode(secret),
-        labels=dict(metadata.get("labels") or {}),
-        resource_version=str(metadata.get("resourceVersion", "")),
+        labels=dict(secret["metadata"].get("labels") or {}),
     )
 
 

@@ -38,12 +38,11 @@ class Deployed(Revision):
     """A revision in force, read whole.
 
     ``body`` is the release's own JSON and is never changed in place: ``config`` are the values that a person gave,
-    ``chart.values`` the defaults. ``labels`` are those of the Secret, ``resource_version`` the Secret's.
+    ``chart.values`` the defaults. ``labels`` are those of the Secret.
     """
 
     body: Mapping[str, Any]
     labels: Mapping[str, str]
-    resource_version: str
 
     @property
     def values(self) -> Mapping[str, Any]:

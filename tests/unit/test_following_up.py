@@ -108,7 +108,7 @@ def test_the_command_for_people_is_safe_to_paste() -> None:
 
 def deployed(number: int = 7, *, config: Any = None, defaults: Any = None, said: str = "Upgrade complete") -> Deployed:
     body = {"config": config, "chart": {"values": defaults}, "info": {"description": said}}
-    return Deployed(number, "deployed", body, {}, "1")
+    return Deployed(number, "deployed", body, {})
 
 
 def release(newest: Deployed | None, *others: Revision) -> Release:
