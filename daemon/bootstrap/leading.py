@@ -40,10 +40,12 @@ def after_zero(
     client: KubernetesClient,
     channels: Mapping[str, ports.Channel],
     observer: ports.Observer,
+    driving: Duty,
 ) -> Aftermath:
     """All duties, each on its own."""
     recorder = Recorder(world=sight.world, ledger=ledger.KubernetesLedger(client))
     duties: list[Duty] = [
+        driving,
         Keeping(
             world=sight.world,
             recorder=recorder,

@@ -35,6 +35,8 @@ class Trigger(enum.StrEnum):
     ALERT = "Alert"
     OPERATOR = "Operator"
     FLAGGER = "Flagger"
+    CRITERIA = "Criteria"
+    """The success criteria of a stage, where we drive the canary ourselves."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -119,6 +121,9 @@ class Rollback:
     """Of a fire drill: it opens no incident, and counts among no real ones."""
     drill_result: DrillResult | None = None
     canary_kind: ObjectKind = FLAGGER_CANARY
+    released_by: str = ""
+    """Who has lifted the hold (``pullback.dev/released-by``); empty while nobody has."""
+    released_reason: str = ""
 
     @property
     def finished(self) -> bool:

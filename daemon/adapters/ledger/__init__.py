@@ -8,12 +8,20 @@ from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import ROLLBACKS
 from daemon.adapters.ledger.reading import read_rollback
 from daemon.adapters.ledger.revisions import KubernetesRevisions, read_revision
-from daemon.adapters.ledger.writing import BEFORE, DECIDED_AT, RECEIVED_AT, as_document, as_status
+from daemon.adapters.ledger.writing import (
+    BEFORE,
+    DECIDED_AT,
+    RECEIVED_AT,
+    RELEASED_BY,
+    RELEASED_REASON,
+    as_document,
+    as_status,
+)
 from daemon.model import errors
 from daemon.model.rollback import Amendment, NewRollback, Rollback
 
-__all__ = ["BEFORE", "DECIDED_AT", "RECEIVED_AT", "KubernetesLedger", "KubernetesRevisions",
-           "as_document", "as_status", "read_revision", "read_rollback"]  # fmt: skip
+__all__ = ["BEFORE", "DECIDED_AT", "RECEIVED_AT", "RELEASED_BY", "RELEASED_REASON", "KubernetesLedger",
+           "KubernetesRevisions", "as_document", "as_status", "read_revision", "read_rollback"]  # fmt: skip
 
 
 class KubernetesLedger:
@@ -37,6 +45,12 @@ class KubernetesLedger:
             return read_rollback(await self._client.get(ROLLBACKS, namespace, name))
         except errors.Missing:
             return None
+
+    async def release(self, record: Rollback, by: str, reason: str) -> Rollback:
+        """A person lifts the hold. Raises Conflict when the record is not the one that was looked at."""
+        said = {RELEASED_BY: by, RELEASED_REASON: reason or None}
+        body = {"metadata": {"resourceVersion": record.resource_version, "annotations": said}}
+        return read_rollback(await self._client.merge(ROLLBACKS, record.namespace, record.name, body))
 
     async def delete(self, record: Rollback) -> None:
         await self._client.delete(
