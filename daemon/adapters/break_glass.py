@@ -4,13 +4,14 @@ import json
 import shlex
 from collections.abc import Sequence
 
+from daemon.adapters import traffic
 from daemon.model.decision import Evidence
 from daemon.model.route import RoutePatch
 
 _PLURALS = {
-    "VirtualService": "virtualservices.networking.istio.io",
-    "HTTPRoute": "httproutes.gateway.networking.k8s.io",
+    kind: f"{module.RESOURCES[0].plural}.{module.RESOURCES[0].group}" for kind, module in traffic.discover().items()
 }
+"""A name with its group means one kind only, whatever else is installed."""
 
 
 def commands(evidence: Evidence) -> Sequence[str]:

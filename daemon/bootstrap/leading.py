@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from daemon import ports
-from daemon.adapters import break_glass, evidence, ledger, scaling
+from daemon.adapters import break_glass, evidence, helm, ledger, scaling
 from daemon.adapters.canary_objects import CanaryObjects
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.watches import Watches
@@ -22,6 +22,7 @@ from daemon.settings import Settings
 from daemon.workflow.aftermath import Aftermath, Duty
 from daemon.workflow.announcing import Announcing
 from daemon.workflow.cleaning import Cleaning
+from daemon.workflow.following_up import FollowingUp
 from daemon.workflow.keeping import Keeping
 from daemon.workflow.leading import Elector, Leadership
 from daemon.workflow.outbox import Outbox
@@ -69,6 +70,8 @@ def after_zero(
             ),
         ),
     ]
+    if settings.follow_ups.helm:
+        duties.append(_helm(settings, surroundings, sight, client, recorder))
     duties += _tellers(settings, surroundings, sight, client, channels, recorder, observer)
     pruning = Pruning(
         world=sight.world,
@@ -84,6 +87,21 @@ def after_zero(
     return Aftermath(
         world=sight.world, duties=duties, pruning=pruning, observer=observer, chance=surroundings.chance
     )  # fmt: skip
+
+
+def _helm(
+    settings: Settings, surroundings: Surroundings, sight: Sight, client: KubernetesClient, recorder: Recorder
+) -> Duty:  # fmt: skip
+    return FollowingUp(
+        world=sight.world,
+        recorder=recorder,
+        releases=helm.KubernetesReleases(client, sight.kinds),
+        tracked=settings.follow_ups.tracked,
+        clock=surroundings.clock,
+        clock_tolerance=settings.correlation.clock_tolerance,
+        timeout=settings.follow_ups.timeout,
+        give_up_after=settings.follow_ups.give_up_after,
+    )
 
 
 def _tellers(

@@ -60,6 +60,17 @@ class Deployed(Revision):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class NextRevision:
+    """What is to be written after ``base``: the same chart with these values. ``description`` is for people who read
+    ``helm history``."""
+
+    base: Deployed
+    number: int
+    values: Mapping[str, Any]
+    description: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Release:
     """Its revisions but for the superseded ones, oldest first. ``deployed`` is the newest that is in force: what the
     next ``helm upgrade`` goes by, also when a later one has failed."""

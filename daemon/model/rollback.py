@@ -9,6 +9,7 @@ from typing import Any
 from daemon.model.canary import FLAGGER_CANARY, CanaryRef, ObjectKind
 from daemon.model.cleanup import Cleanup
 from daemon.model.drill import DrillResult
+from daemon.model.follow_up import FollowUp, FollowUpKind
 from daemon.model.keeping import KeptEvidence
 from daemon.model.notice import Notice, Severity
 from daemon.model.route import Original, WeightChange
@@ -120,6 +121,8 @@ class Rollback:
     drill: bool = False
     """Of a fire drill: it opens no incident, and counts among no real ones."""
     drill_result: DrillResult | None = None
+    follow_ups: tuple[FollowUp, ...] = ()
+    """What was brought in step elsewhere after zero."""
     canary_kind: ObjectKind = FLAGGER_CANARY
     released_by: str = ""
     """Who has lifted the hold (``pullback.dev/released-by``); empty while nobody has."""
@@ -141,12 +144,16 @@ class Rollback:
     def as_far_as(self, other: "Rollback") -> bool:
         """Whether both have come equally far: what comes after zero is written beside that, and does not count."""
         blank: dict[str, Any] = {"resource_version": "", "evidence": None, "cleanup": None, "notices": (),
-                                 "drill_result": None}  # fmt: skip
+                                 "drill_result": None, "follow_ups": ()}  # fmt: skip
         return dataclasses.replace(self, **blank) == dataclasses.replace(other, **blank)
 
     def notice(self, channel: str) -> Notice | None:
         """What one channel has been told, None when it has not been spoken to."""
         return next((notice for notice in self.notices if notice.channel == channel), None)
+
+    def follow_up(self, kind: FollowUpKind, name: str) -> FollowUp | None:
+        """What has become of one of them, None while it has not begun."""
+        return next((one for one in self.follow_ups if (one.kind, one.name) == (kind, name)), None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -191,6 +198,7 @@ class Amendment:
     cleanup: Cleanup | None = None
     notices: tuple[Notice, ...] | None = None
     drill_result: DrillResult | None = None
+    follow_ups: tuple[FollowUp, ...] | None = None
 
     def __bool__(self) -> bool:
         return self != Amendment()

@@ -19,6 +19,7 @@ from daemon.model.stages import Profile
 from daemon.settings.access import Door, Kubernetes, Tls, Web
 from daemon.settings.after_zero import Cleanup, Evidence, Lease, Notices, Pull, Records
 from daemon.settings.alerts import Correlation, Policy
+from daemon.settings.follow_ups import FollowUps
 from daemon.settings.gates import Gates
 from daemon.settings.groups import Group, Seconds, seconds
 from daemon.settings.zeroing import Proof, Rollback
@@ -60,6 +61,7 @@ class Settings(pydantic_settings.BaseSettings):
     proof: Proof = Proof()
     evidence: Evidence = Evidence()
     cleanup: Cleanup = Cleanup()
+    follow_ups: FollowUps = FollowUps()
     notices: Notices = Notices()
     records: Records = Records()
     lease: Lease = Lease()

@@ -22,6 +22,9 @@ Permissions = dict[str, set[str]]
 DAEMON: Permissions = {
     "canaries.flagger.app": READ | {"patch"},  # flagger.py: pauses, used approvals, the nudge
     "virtualservices.networking.istio.io": READ | {"patch"},  # traffic/
+    "httproutes.gateway.networking.k8s.io": READ | {"patch"},
+    "grpcroutes.gateway.networking.k8s.io": READ | {"patch"},
+    "ingresses.networking.k8s.io": READ | {"patch"},
     "destinationrules.networking.istio.io": READ,  # claims.py
     "rollouts.argoproj.io": READ | {"patch"},  # argo_rollouts.py, canary_objects.py
     "rollouts/status.argoproj.io": {"patch"},
@@ -47,6 +50,8 @@ PEOPLE: dict[str, Permissions] = {
         "canaryrevisions.pullback.dev": READ,
         "canaries.flagger.app": READ | {"patch"},
         "virtualservices.networking.istio.io": READ,
+        "httproutes.gateway.networking.k8s.io": READ,
+        "grpcroutes.gateway.networking.k8s.io": READ,
         "deployments.apps": READ,
     },
     "captain": {
@@ -54,6 +59,8 @@ PEOPLE: dict[str, Permissions] = {
         "canaryrevisions.pullback.dev": READ,
         "canaries.flagger.app": READ | {"patch"},
         "virtualservices.networking.istio.io": READ,
+        "httproutes.gateway.networking.k8s.io": READ,
+        "grpcroutes.gateway.networking.k8s.io": READ,
         "deployments.apps": READ,
     },
 }

@@ -1,4 +1,4 @@
-"""What came after zero, as it stands in ``status``: evidence, cleanup and notices, both ways."""
+"""What came after zero, as it stands in ``status``: evidence, cleanup, notices and follow-ups, both ways."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from daemon.adapters import times
 from daemon.adapters.ledger import fields
 from daemon.model.cleanup import Cleanup, CleanupState, Nudge, PausedScaler
+from daemon.model.follow_up import FollowUp, FollowUpKind, FollowUpState
 from daemon.model.keeping import KeptEvidence
 from daemon.model.notice import Notice
 from daemon.model.rollback import Amendment
@@ -14,7 +15,7 @@ _TEXT_MOST = 1024
 
 
 def as_status(amendment: Amendment) -> dict[str, Any]:
-    """The part of the merge patch that is about these three: only what changes."""
+    """The part of the merge patch that is about these: only what changes."""
     status: dict[str, Any] = {}
     if amendment.evidence is not None:
         status["evidence"] = _evidence(amendment.evidence)
@@ -22,6 +23,8 @@ def as_status(amendment: Amendment) -> dict[str, Any]:
         status["cleanup"] = _cleanup(amendment.cleanup)
     if amendment.notices is not None:
         status["notices"] = [write_notice(notice) for notice in amendment.notices]
+    if amendment.follow_ups is not None:
+        status["followUps"] = [_follow_up(one) for one in amendment.follow_ups]
     return status
 
 
@@ -65,6 +68,12 @@ def read_cleanup(said: Any) -> Cleanup | None:
 def read_notices(said: Any) -> tuple[Notice, ...]:
     """Entries that name no channel are left out."""
     return tuple(_read_notice(one) for one in said or () if isinstance(one, dict) and one.get("channel"))
+
+
+def read_follow_ups(said: Any) -> tuple[FollowUp, ...]:
+    """Those of a kind and in a state that this version knows."""
+    found = (_read_follow_up(one) for one in said or () if isinstance(one, dict))
+    return tuple(one for one in found if one is not None)
 
 
 def _evidence(kept: KeptEvidence) -> dict[str, Any]:
@@ -141,4 +150,31 @@ def _read_notice(one: Mapping[str, Any]) -> Notice:
         planned_at=fields.moment(one, "plannedAt"),
         delivered_at=fields.moment(one, "deliveredAt"),
         refused_at=fields.moment(one, "refusedAt"),
+    )
+
+
+def _follow_up(one: FollowUp) -> dict[str, Any]:
+    return fields.there({
+        "kind": one.kind.value,
+        "name": one.name,
+        "state": one.state.value,
+        "detail": one.detail[:_TEXT_MOST],
+        "at": times.write(one.at),
+        "undo": None if one.undo is None else dict(one.undo),
+    })  # fmt: skip
+
+
+def _read_follow_up(one: Mapping[str, Any]) -> FollowUp | None:
+    kind = fields.member(FollowUpKind, one.get("kind"), None)
+    state, at = fields.member(FollowUpState, one.get("state"), None), fields.moment(one, "at")
+    if kind is None or state is None or at is None:
+        return None
+    undo = one.get("undo")
+    return FollowUp(
+        kind=kind,
+        name=fields.text(one, "name"),
+        state=state,
+        detail=fields.text(one, "detail"),
+        at=at,
+        undo={str(key): str(value) for key, value in undo.items()} if isinstance(undo, dict) else None,
     )

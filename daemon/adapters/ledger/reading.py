@@ -64,6 +64,7 @@ def read_rollback(document: Mapping[str, Any]) -> Rollback:
         canary_kind=fields.canary_kind(spec.get("canaryRef")),
         drill=bool(spec.get("drill")),
         drill_result=_read_drill(status.get("drill")),
+        follow_ups=aftermath.read_follow_ups(status.get("followUps")),
     )
 
 

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from daemon.adapters import traffic
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import Resource
 from daemon.doctor.findings import Finding, fail, fine
@@ -32,9 +33,17 @@ class Need:
 
 
 _SEEN = ("get", "list", "watch")
+ROUTES = tuple(
+    Need(resource.group, resource.plural, (*_SEEN, "patch"), "the brake: weights are written here")
+    for kind in traffic.discover().values()
+    for resource in kind.RESOURCES[:1]
+)
 NEEDS = (
     Need("flagger.app", "canaries", (*_SEEN, "patch"), "canaries are watched, pauses are written on them"),
-    Need("networking.istio.io", "virtualservices", (*_SEEN, "patch"), "the brake: weights are written here"),
+    *ROUTES,
+    Need("networking.istio.io", "destinationrules", _SEEN, "which version a subset is"),
+    Need("argoproj.io", "rollouts", (*_SEEN, "patch"), "canaries are watched, pauses are written on them"),
+    Need("argoproj.io", "rollouts/status", ("patch",), "aborts"),
     Need("apps", "deployments", _SEEN, "versions and readiness"),
     Need("apps", "deployments/scale", ("patch",), "cleanup"),
     Need("pullback.dev", "rollbacks", (*_SEEN, "create", "delete"), "records"),
@@ -48,6 +57,7 @@ NEEDS = (
     Need("", "configmaps", ("get", "create"), "evidence"),
     Need("", "events", ("list", "create"), "evidence, and the story in kubectl describe"),
 )
+_WHERE_SERVED = frozenset({"keda.sh", "argoproj.io", *(one.group for one in ROUTES)})
 JOBS = Need("batch", "jobs", ("get", "create"), "checks of kind job")
 
 
@@ -62,7 +72,7 @@ async def examine(settings: Settings, client: KubernetesClient, served: Collecti
     who = await _who(client)
     bound = asyncio.Semaphore(_AT_ONCE)
     wanted = [(one, namespace) for namespace in settings.kubernetes.namespaces or ("",)
-              for one in needed(settings) if one.group != "keda.sh" or one.group in served]  # fmt: skip
+              for one in needed(settings) if one.group not in _WHERE_SERVED or one.group in served]  # fmt: skip
     leases = settings.lease.namespace or _own_namespace()
     group, why = "coordination.k8s.io", "who leads"
     wanted.append((Need(group, "leases", ("create",), why), leases))

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from aiohttp import web
 
-from daemon.sandbox.kubernetes_api import discovery, reading, tables, watching
+from daemon.sandbox.kubernetes_api import discovery, protobuf, reading, tables, watching
 from daemon.sandbox.kubernetes_api.administration import ADMIN_PREFIX, Administration
 from daemon.sandbox.kubernetes_api.faults import Call, Fault, Faults, RequestLog
 from daemon.sandbox.kubernetes_api.podlogs import PodLogs
@@ -158,7 +158,11 @@ class Answering:
         return await self._write(request, target)
 
     async def _write(self, request: web.BaseRequest, target: Target) -> web.Response:
-        author = Author(_manager(request), dry_run="All" in request.query.getall("dryRun", []))
+        author = Author(
+            _manager(request),
+            dry_run="All" in request.query.getall("dryRun", []),
+            strict=request.query.get("fieldValidation") == "Strict",
+        )
         body = await _body(request)
         if target.verb == "create":
             return self._shown(request, target, self.writing.create(target, _object(body), author), 201)
@@ -227,11 +231,13 @@ async def _body(request: web.BaseRequest) -> Any:
     if (request.content_length or 0) > BODY_LIMIT:
         raise ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {BODY_LIMIT}")
     content_type = request.content_type
-    if content_type.endswith(("protobuf", "cbor")) or content_type.startswith("text/"):
+    if content_type.endswith("cbor") or content_type.startswith("text/"):
         raise unsupported_media_type(f"the sandbox does not read {content_type}: send JSON")
     raw = await request.content.read()
     if not raw:
         return None
+    if content_type == protobuf.CONTENT_TYPE:
+        return protobuf.read(raw)
     try:
         return yaml.safe_load(raw) if content_type.endswith("yaml") else json.loads(raw)
     except (ValueError, RecursionError, yaml.YAMLError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from daemon.sandbox.kubernetes_api import openapi
 from daemon.sandbox.kubernetes_api.faults import Faults
 from daemon.sandbox.kubernetes_api.ownership import timestamp
 from daemon.sandbox.kubernetes_api.resources import Catalog, Resource
@@ -38,6 +39,8 @@ def described(catalog: Catalog, path: str) -> JsonObject:
         return VERSION
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
+    if path.startswith(openapi.ROOT):
+        return openapi.described(catalog, path)
     groups = _groups(catalog)
     if path == "/apis":
         listed = [_group(name, versions) for name, versions in groups.items() if name]

@@ -130,6 +130,7 @@ BUILT_INS = (
         status=V1,
         generations=True,
     ),
+    Resource("ingresses", "Ingress", "networking.k8s.io", short_names=("ing",), status=V1, generations=True),
     Resource("leases", "Lease", "coordination.k8s.io", unconditional_update=False, create_on_update=True),
     DEFINITIONS,
 )

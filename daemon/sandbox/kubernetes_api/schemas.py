@@ -27,24 +27,28 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def prune(schema: JsonObject, value: Any, *, root: bool = True) -> None:
-    """Drop, in place, every field the schema does not name."""
+def prune(schema: JsonObject, value: Any, path: str = "") -> list[str]:
+    """Drop, in place, every field the schema does not name; where they were."""
+    dropped: list[str] = []
     if isinstance(value, list):
-        for item in value:
-            prune(schema.get("items") or {}, item, root=False)
-        return
+        for index, item in enumerate(value):
+            dropped += prune(schema.get("items") or {}, item, f"{path}[{index}]")
+        return dropped
     if not isinstance(value, dict):
-        return
+        return dropped
     properties, extra = schema.get("properties") or {}, schema.get("additionalProperties")
     for key in list(value):
-        if root and key in ROOT_FIELDS:
+        at = _join(path, key)
+        if not path and key in ROOT_FIELDS:
             continue
         if key in properties:
-            prune(properties[key], value[key], root=False)
+            dropped += prune(properties[key], value[key], at)
         elif isinstance(extra, dict):
-            prune(extra, value[key], root=False)
+            dropped += prune(extra, value[key], at)
         elif not extra and not schema.get(PRESERVE):
             del value[key]
+            dropped.append(at)
+    return dropped
 
 
 def fill_defaults(schema: JsonObject, value: Any) -> None:

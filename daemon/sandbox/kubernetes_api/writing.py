@@ -38,6 +38,7 @@ COLLECTING_DELAY = 0.01
 class Author:
     manager: str
     dry_run: bool = False
+    strict: bool = False  # fieldValidation=Strict
 
 
 class Writing:
@@ -61,7 +62,7 @@ class Writing:
             value.pop("status", None)
         if birth := admission.BIRTHS.get(resource.key):
             birth(value)
-        self._admit(target, value, None)
+        self._admit(target, value, None, strict=author.strict)
         key = (target.namespace, metadata["name"])
         if self._storage.get(resource.key, key):
             raise already_exists(resource.group, resource.plural, metadata["name"])
@@ -84,14 +85,16 @@ class Writing:
             why = f"unable to create new content in namespace {target.namespace}: it is being terminated"
             raise forbidden(target.resource.group, target.resource.plural, name, why)
 
-    def _admit(self, target: Target, value: JsonObject, old: JsonObject | None) -> None:
+    def _admit(self, target: Target, value: JsonObject, old: JsonObject | None, *, strict: bool) -> None:
         resource = target.resource
         admission.check_metadata(resource, value["metadata"])
         if resource.schemas is None:
             self._admit_built_in(resource, value, old)
             return
         schema = resource.schemas[target.version]
-        schemas.prune(schema, value)
+        unknown = schemas.prune(schema, value)
+        if strict and unknown:
+            raise bad_request("strict decoding error: " + ", ".join(f'unknown field "{one}"' for one in unknown))
         schemas.fill_defaults(schema, value)
         causes = list(schemas.flaws(schema, value))
         if old is not None and not causes:
@@ -171,7 +174,7 @@ class Writing:
             metadata.pop(field, None)
             if field in previous["metadata"]:
                 metadata[field] = previous["metadata"][field]
-        self._admit(target, value, previous)
+        self._admit(target, value, previous, strict=author.strict)
         if _spec_changed(target, previous, value):
             metadata["generation"] = previous["metadata"].get("generation", 0) + 1
         writer = Writer(author.manager, target.api_version, target.subresource)

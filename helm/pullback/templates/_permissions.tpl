@@ -11,6 +11,12 @@ No wildcard, no secrets. A new kind of route, check or cleanup that calls someth
 - apiGroups: [networking.istio.io]
   resources: [virtualservices]
   verbs: [get, list, watch, patch]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes, grpcroutes]
+  verbs: [get, list, watch, patch]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch, patch]
 # By which labels the pods of a subset are known.
 - apiGroups: [networking.istio.io]
   resources: [destinationrules]

@@ -137,7 +137,5 @@ def test_every_operation_that_planners_write() -> None:
         PatchOperation("replace", "/spec/a~1b", {"x": 1}),
         PatchOperation("add", "/spec/new", [5]),
     ]
-    assert helm_manifest.applied(document, operations) == {
-        "spec": {"list": [0, 2, 3, 4], "a/b": {"x": 1}, "new": [5]}
-    }
+    assert helm_manifest.applied(document, operations) == {"spec": {"list": [0, 2, 3, 4], "a/b": {"x": 1}, "new": [5]}}
     assert document == {"spec": {"list": [1, 2, 3], "a/b": 1}}
