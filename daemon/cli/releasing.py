@@ -5,6 +5,7 @@ from typing import Any
 
 from daemon.adapters import ledger
 from daemon.adapters.kubernetes.client import KubernetesClient
+from daemon.adapters.kubernetes.resources import ROLLBACKS
 from daemon.cli import arguments, looking, printing, refusing
 from daemon.model import errors
 from daemon.model.canary import CanaryRef, Controller
@@ -48,7 +49,14 @@ async def _write(
             return record, driven
         try:
             said = refusing.bounded(reason)
-            return await ledger.KubernetesLedger(client).release(record, refusing.bounded(who), said), driven
+            body = {
+                "metadata": {
+                    "resourceVersion": record.resource_version,
+                    "annotations": {ledger.RELEASED_BY: refusing.bounded(who), ledger.RELEASED_REASON: said or None},
+                }
+            }
+            written = await client.merge(ROLLBACKS, record.namespace, record.name, body)
+            return ledger.read_rollback(written), driven
         except errors.Conflict:
             continue
     raise errors.PullbackError(

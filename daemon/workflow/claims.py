@@ -123,6 +123,7 @@ class Claims:
         return [
             *(self._by_spot[spot] for spot in claims.spots(sides)),
             *(self._by_service[service] for service in services | sides.stable_services),
+            *(self._by_service[service] for service in claims.stable_names(sides)),
             *(self._by_namespace[namespace] for namespace, _ in services),
         ]
 
@@ -165,6 +166,15 @@ class Claims:
         if canary is not None:
             self._world.put_canary(canary)
 
+    def _with_stable(self, sides: Sides) -> Sides:
+        """Where none of them says where stable is (an Ingress of the canary's own, a route of its own for people who
+        opt in), it is what other routes send to under the application's name."""
+        if claims.tells_stable(sides):
+            return sides
+        named = (service for service in claims.stable_names(sides) if self._world.reaching([service]))
+        found = next(named, None)
+        return sides if found is None else dataclasses.replace(sides, stable_services=frozenset({found}))
+
     def _drop(self, ref: CanaryRef) -> None:
         held = self._world.canary(ref)
         if held is not None and held.controller is Controller.NONE:  # else a controller's has taken its name over
@@ -172,7 +182,7 @@ class Claims:
 
     def _canary(self, told: list[Claim]) -> Canary | None:
         home = claims.home(told)
-        sides = claims.merged(told, home.route.ref.namespace)
+        sides = self._with_stable(claims.merged(told, home.route.ref.namespace))
         services = sides.canary_services | sides.shared_services
         held = self._world.canary(CanaryRef(home.route.ref.namespace, home.route.ref.name))
         taken = held is not None and held.controller is not Controller.NONE

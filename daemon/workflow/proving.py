@@ -142,8 +142,9 @@ class Prover:
         statements = [self._routes_statement(canary, seconds)]
         if self._probe is not None:
             seen = await self._traffic_statement(canary)
+            if seen is None:
+                standing.unproved = "Prometheus does not say that the canary's request rate is 0"
             if seen is None or standing.zero_since != since:
-                standing.unproved = "Prometheus does not say that the canary's request rate is 0" if seen is None else ""
                 return
             statements.append(seen)
         standing.proof = Proof(self._clock.now(), tuple(statements))

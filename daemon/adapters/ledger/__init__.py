@@ -46,12 +46,6 @@ class KubernetesLedger:
         except errors.Missing:
             return None
 
-    async def release(self, record: Rollback, by: str, reason: str) -> Rollback:
-        """A person lifts the hold. Raises Conflict when the record is not the one that was looked at."""
-        said = {RELEASED_BY: by, RELEASED_REASON: reason or None}
-        body = {"metadata": {"resourceVersion": record.resource_version, "annotations": said}}
-        return read_rollback(await self._client.merge(ROLLBACKS, record.namespace, record.name, body))
-
     async def delete(self, record: Rollback) -> None:
         await self._client.delete(
             ROLLBACKS, record.namespace, record.name, uid=record.uid, resource_version=record.resource_version
