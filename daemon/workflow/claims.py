@@ -6,11 +6,11 @@ which objects speak of one another). A service that a controller's canary takes 
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from daemon.model.canary import Canary, CanaryPhase, CanaryRef, Controller, Workload
-from daemon.model.route import RouteObject, RouteRef, RouteView, Sides, Subsets
+from daemon.model.route import Original, RouteObject, RouteRef, RouteView, Sides, Subsets
 from daemon.policy import claims
 from daemon.policy.claims import Claim, Service, Spot
 from daemon.workflow.route_index import RouteNames
@@ -31,6 +31,10 @@ class Reading(Protocol):
         phase: CanaryPhase,
     ) -> Canary: ...
 
+    def remembered(self, route: RouteObject, originals: Sequence[Original]) -> Sides | None:
+        """What the object told of a canary before these places in it were changed."""
+        ...
+
     def named_workloads(self, home: RouteObject) -> tuple[str, str]: ...
 
     def is_driven(self, home: RouteObject) -> bool: ...
@@ -44,6 +48,10 @@ class Surroundings(Protocol):
     def fleet(self, namespace: str) -> Mapping[str, Workload]: ...
 
     def reaching(self, services: Iterable[Service]) -> list[RouteObject]: ...
+
+    def held(self, route: RouteRef) -> Sequence[Original]:
+        """What rollbacks in force have changed in this object."""
+        ...
 
     def controlled(self, service: Service) -> bool:
         """Whether a controller's canary takes traffic by it."""
@@ -71,18 +79,24 @@ class Claims:
     def route_changed(self, route: RouteObject, names: RouteNames) -> None:
         """An object is there, or has changed."""
         before = self._claims.get(route.ref)
-        if names.claim is None or route.owner:
+        # What a rollback has re-pointed names its canary no more, and is held all the same.
+        sides = None if route.owner else names.claim or self._remembered(route)
+        if sides is None:
             if before is not None:
                 self.route_gone(route.ref)
             return
-        view = self._reading.view(route, names.claim)
-        claim = Claim(route, names.claim, names.named, any(path.weighted for path in view.paths))
+        view = self._reading.view(route, sides)
+        claim = Claim(route, sides, names.named, any(path.weighted for path in view.paths))
         related = self._related(before) if before is not None else set()
         self._forget(route.ref)
         self._claims[route.ref] = claim
         for bucket in self._buckets(claim):
             bucket.add(route.ref)
         self._settle(related | {route.ref})
+
+    def _remembered(self, route: RouteObject) -> Sides | None:
+        held = self._world.held(route.ref)
+        return self._reading.remembered(route, held) if held else None
 
     def route_gone(self, ref: RouteRef) -> None:
         before = self._claims.get(ref)
