@@ -29,6 +29,8 @@ EMPTIED = (
     "/apis/pullback.dev/v1alpha1/namespaces/{}/canaryrevisions",
     "/apis/flagger.app/v1beta1/namespaces/{}/canaries",
     "/apis/networking.istio.io/v1/namespaces/{}/virtualservices",
+    "/apis/gateway.networking.k8s.io/v1/namespaces/{}/httproutes",
+    "/apis/gateway.networking.k8s.io/v1/namespaces/{}/grpcroutes",
     "/apis/apps/v1/namespaces/{}/deployments",
     "/apis/apps/v1/namespaces/{}/replicasets",
     "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",

@@ -67,6 +67,7 @@ def history(settings: Settings, wanted: Filter, output: str) -> int:
             "received": one["received"][:19].replace("T", " "),
             "cleaned": one["cleanup"]["state"] if one["cleanup"] else None,
             "kept": one["evidence"]["configMap"] if one["evidence"] else None,
+            "followed": ", ".join(f"{each['kind']} {each['state']}" for each in one["followUps"]) or None,
         }
         for one in document
     ]  # fmt: skip
@@ -74,7 +75,7 @@ def history(settings: Settings, wanted: Filter, output: str) -> int:
         rows,
         {"RECEIVED (UTC)": "received", "CANARY": "canary", "REVISION": "revision", "REASON": "reason",
          "ASKED BY": "requestedBy", "PHASE": "phase", "TO-ZERO": "secondsToZero", "TO-PROOF": "secondsToProof",
-         "HOLDS": "holds", "CLEANUP": "cleaned", "EVIDENCE": "kept"},
+         "HOLDS": "holds", "CLEANUP": "cleaned", "FOLLOW-UPS": "followed", "EVIDENCE": "kept"},
         empty="no rollbacks",
     )  # fmt: skip
     printing.show({"rollbacks": document}, output, table=text)

@@ -7,11 +7,11 @@ from typing import Any
 from daemon.doctor.documents import Document, Path, spelled
 from daemon.doctor.findings import Finding, fail, fine, warn
 from daemon.doctor.known import Known
-from daemon.doctor.sides import is_canary, is_stable, sides
+from daemon.doctor.sides import GATEWAY_KINDS, is_canary, is_stable, sides
 
 _SECTIONS = ("http", "tcp", "tls")
 _MESH = "mesh"
-_KINDS = frozenset({"VirtualService", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"})
+_KINDS = frozenset({"VirtualService", "TLSRoute", "TCPRoute"}) | GATEWAY_KINDS
 
 
 def examine(documents: Sequence[Document], known: Known, mover: str = "") -> list[Finding]:
@@ -104,6 +104,9 @@ def _paths(document: Document, known: Known, mover: str) -> Iterator[Finding]:
     written = document.kind in known.kinds
     closed = _closed(document, known) if written else frozenset()
     for path, body, entries in rules(document):
+        if document.kind in GATEWAY_KINDS and entries and all(one.get("weight") == 0 for one in entries):
+            yield _weightless(document.at(*path), spelled(path[1:]))
+            continue
         if not any(is_canary(one) for one in entries):
             continue
         if len(entries) == 1 and written:
@@ -142,10 +145,17 @@ def _alone(document: Document, path: Path, body: Mapping[str, Any], mover: str, 
     )  # fmt: skip
 
 
+def _weightless(where: str, path: str) -> Finding:
+    return warn(
+        "routes/no-weight", where, f"all backends of {path} have weight 0: its requests are answered with errors",
+        "a backend with a weight above 0", "give the stable Service the weight, or take the rule away",
+    )  # fmt: skip
+
+
 def _closed(document: Document, known: Known) -> frozenset[str]:
     """Paths that a rollback would close, as far as names tell the sides."""
     kind = known.kinds[document.kind]
-    view = kind.view(kind.read(document.data), sides(document, known.cluster_domain))
+    view = kind.view(kind.read(document.data), sides(document, kind, known.cluster_domain))
     return frozenset(change.path for change in view.zero.changes) if view.zero else frozenset()
 
 
@@ -163,7 +173,8 @@ def _writable(document: Document, known: Known) -> Iterator[Finding]:
         )  # fmt: skip
         return
     closed = _closed(document, known)
-    view = kind.view(kind.read(document.data), sides(document, known.cluster_domain))
+    yield from _foreign(document)
+    view = kind.view(kind.read(document.data), sides(document, kind, known.cluster_domain))
     for one in view.paths:
         if one.share > 0 and one.path not in closed:
             yield fail(
@@ -171,6 +182,19 @@ def _writable(document: Document, known: Known) -> Iterator[Finding]:
                 "stable destination that its traffic could be given to", "a stable counterpart in the same object",
                 "name the stable destination in this rule, with weight 0",
             )  # fmt: skip
+
+
+def _foreign(document: Document) -> Iterator[Finding]:
+    """Canaries of the Gateway API that are no Services: the daemon knows neither their pods nor their stable side."""
+    for path, _, entries in rules(document) if document.kind in GATEWAY_KINDS else ():
+        for index, entry in enumerate(entries):
+            kind = entry.get("kind") or "Service"
+            if is_canary(entry) and kind != "Service":
+                yield fail(
+                    "routes/cannot-be-closed", document.at(*path, "backendRefs", index), f"the {kind} {entry['name']} "
+                    "is no Service: its traffic is not Pullback's to move", "a Service for the canary",
+                    "send to the canary's Service in this rule",
+                )  # fmt: skip
 
 
 def _version(document: Document) -> Iterator[Finding]:

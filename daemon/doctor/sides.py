@@ -1,14 +1,18 @@
 """Which destinations of a route are the canary and which are stable, told by their names alone."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from daemon.adapters.traffic import RouteKind
 from daemon.adapters.traffic.conventions import family
 from daemon.adapters.traffic.istio_destinations import resolve
 from daemon.doctor.documents import Document
 from daemon.model.route import Sides
 
 _STABLE = ("stable", "primary")
+GATEWAY_KINDS = frozenset({"HTTPRoute", "GRPCRoute"})
+"""Kinds that name their backends as Services, and say themselves which is which."""
 
 
 def is_canary(entry: Mapping[str, Any]) -> bool:
@@ -23,8 +27,10 @@ def is_stable(entry: Mapping[str, Any]) -> bool:
     )
 
 
-def sides(document: Document, cluster_domain: str) -> Sides:
-    """As Flagger names them, and as subsets do."""
+def sides(document: Document, kind: RouteKind, cluster_domain: str) -> Sides:
+    """As the object tells them itself; what it does not tell, as Flagger names it."""
+    if document.kind in GATEWAY_KINDS:
+        return _backends(document, kind, cluster_domain)
     hosts = {service for host in _hosts(document)
              if (service := resolve(host, document.namespace, cluster_domain)) is not None}  # fmt: skip
     canaries = {one for one in hosts if one[1].endswith("-canary")}
@@ -38,6 +44,14 @@ def sides(document: Document, cluster_domain: str) -> Sides:
         shared_services=frozenset(roots),
         cluster_domain=cluster_domain,
     )
+
+
+def _backends(document: Document, kind: RouteKind, cluster_domain: str) -> Sides:
+    told = kind.claim(kind.read(document.data), cluster_domain)
+    if told is None:
+        return Sides(document.namespace, frozenset(), frozenset(), frozenset(), cluster_domain)
+    primaries = {(namespace, f"{family(name)}-primary") for namespace, name in told.canary_services}
+    return dataclasses.replace(told, stable_services=told.stable_services or frozenset(primaries))
 
 
 def _names(entry: Mapping[str, Any]) -> Iterator[str]:
@@ -59,10 +73,6 @@ def _hosts(value: Any) -> Iterator[str]:
         destination = value.get("destination", value.get("mirror"))
         if isinstance(destination, Mapping) and isinstance(destination.get("host"), str):
             yield destination["host"]
-        references = value.get("backendRefs")
-        for one in references if isinstance(references, list) else ():
-            if isinstance(one, Mapping) and one.get("name"):
-                yield str(one["name"])
         for inner in value.values():
             yield from _hosts(inner)
     elif isinstance(value, list):

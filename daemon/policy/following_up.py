@@ -124,7 +124,7 @@ def next_step(release: Release, tracked: Tracked, record: Rollback) -> Step:
     """The one thing to do now, for the release as it was read a moment ago."""
     newest, deployed = release.newest, release.deployed
     if newest is None:
-        return Impossible(f"Helm knows no release {tracked}")
+        return Impossible(f"Helm keeps no release {tracked} in Secrets")
     if newest.pending or newest.status in {"uninstalling", "unknown"}:
         # Helm itself refuses to act now. Whoever is at it may still be writing, and will write its own values.
         return Busy(f"revision {newest.number} of {tracked} is {newest.status}: another operation of Helm is under way")
@@ -188,7 +188,8 @@ def is_zero(value: object) -> bool:
         return value == 0
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         return float(value.strip().rstrip("%").strip()) == 0
-    raise ValueError(f"expected a number where the weight is, got {type(value).__name__} {value!r:.40}")
+    # Not what it is: whoever has mistaken the path may have hit upon a password.
+    raise ValueError(f"expected a number where the weight is, got {type(value).__name__}")
 
 
 def with_zero(values: Mapping[str, Any], path: str, before: object) -> dict[str, Any]:

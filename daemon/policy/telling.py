@@ -9,6 +9,7 @@ import enum
 from collections.abc import Callable
 
 from daemon.model.cleanup import CleanupState
+from daemon.model.follow_up import FollowUpState
 from daemon.model.notice import Manner, Message, Notice, Saying, Story
 from daemon.model.rollback import Milestone, Rollback, RollbackPhase, Trigger
 
@@ -27,6 +28,8 @@ class Word(enum.StrEnum):
     DRY_RUN = "dry-run"
     CLEANED_UP = "cleaned-up"
     CLEANUP_TROUBLE = "cleanup-trouble"
+    FOLLOWED_UP = "followed-up"
+    FOLLOW_UP_FAILED = "follow-up-failed"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Chapter:
     text: str
 
 
-REMARKED = frozenset({Word.ESCALATED, Word.RAISED_AGAIN, Word.CLEANUP_TROUBLE})
+REMARKED = frozenset({Word.ESCALATED, Word.RAISED_AGAIN, Word.CLEANUP_TROUBLE, Word.FOLLOW_UP_FAILED})
 """What a reader of a chat must be told anew: rewriting a message rings nowhere."""
 
 DRILL = "DRILL"
@@ -89,8 +92,21 @@ def chapters(record: Rollback) -> tuple[Chapter, ...]:
     if record.cleanup is not None and record.cleanup.state in {CleanupState.DONE, CleanupState.TROUBLE}:
         word = Word.CLEANED_UP if record.cleanup.state is CleanupState.DONE else Word.CLEANUP_TROUBLE
         found.append(Chapter(word, record.cleanup.at, record.cleanup.detail))
+    found += _followed_up(record)
     order = list(Word)
     return tuple(sorted(found, key=lambda one: (one.at, order.index(one.word))))
+
+
+def _followed_up(record: Rollback) -> list[Chapter]:
+    """What failed at once; what was done when nothing is under way any more, because a word is said only once."""
+    found = []
+    for word, state in ((Word.FOLLOW_UP_FAILED, FollowUpState.FAILED), (Word.FOLLOWED_UP, FollowUpState.DONE)):
+        those = [one for one in record.follow_ups if one.state is state]
+        under_way = state is FollowUpState.DONE and not all(one.settled for one in record.follow_ups)
+        if those and not under_way:
+            text = "; ".join(f"{one.kind}: {one.detail}" for one in those)
+            found.append(Chapter(word, max(one.at for one in those), text))
+    return found
 
 
 def _exactly(record: Rollback, milestone: Milestone) -> datetime.datetime | None:

@@ -127,6 +127,8 @@ def _facts(record: Rollback) -> Iterable[tuple[str, str]]:
     yield "Evidence", _evidence(record)
     if record.cleanup is not None:
         yield "Cleanup", f"{record.cleanup.state}: {record.cleanup.detail}"
+    for one in record.follow_ups:
+        yield str(one.kind), f"{one.state}: {one.detail}"
 
 
 def _evidence(record: Rollback) -> str:

@@ -139,7 +139,8 @@ class FollowingUp:
             release = await self._releases.read(tracked.namespace, tracked.release)
             step = following_up.next_step(release, tracked, record)
             if isinstance(step, following_up.InStep):
-                state = FollowUpState.DONE if step.ours else FollowUpState.NOT_NEEDED
+                # Done also where somebody has written another revision since: for another canary of the release, say.
+                state = FollowUpState.DONE if step.ours or done else FollowUpState.NOT_NEEDED
                 return self._ended(begun, state, done or step.detail)
             if isinstance(step, following_up.Impossible):
                 detail = f"{step.detail}; by hand: {following_up.by_hand(tracked)}"
@@ -147,6 +148,9 @@ class FollowingUp:
             if isinstance(step, following_up.Busy):
                 raise errors.Conflict(step.detail)
             leadership.check()
+            stands = self._world.record(record.canary, record.name)
+            if stands is None or self._turn(stands, tracked) is not Turn.TRY:
+                raise errors.Conflict("the rollback was lifted, or overtaken, in this moment")
             try:
                 done = await self._write(record, release, tracked, step) or done
             except (errors.AlreadyThere, errors.Conflict, errors.Missing):

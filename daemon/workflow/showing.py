@@ -201,6 +201,10 @@ def rollback(record: Rollback) -> dict[str, Any]:
         "cleanup": None if record.cleanup is None else {
             "state": record.cleanup.state.value, "detail": record.cleanup.detail, "at": _text(record.cleanup.at),
         },
+        "followUps": [
+            {"kind": one.kind.value, "name": one.name, "state": one.state.value, "detail": one.detail,
+             "at": _text(one.at)} for one in record.follow_ups
+        ],
         "notices": [_notice(notice) for notice in record.notices],
         "message": record.message,
     }  # fmt: skip

@@ -91,7 +91,6 @@ def test_every_object_is_one_that_the_api_server_takes_and_leaves_as_it_is(docum
         assert (document["apiVersion"], document["kind"]) in {
             ("flagger.app/v1beta1", "MetricTemplate"),
             ("networking.istio.io/v1", "DestinationRule"),
-            ("gateway.networking.k8s.io/v1", "HTTPRoute"),
         }
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.adapters import ledger, times
+from daemon.model.follow_up import FollowUp, FollowUpKind, FollowUpState
 from daemon.model.rollback import (
     Amendment,
     Condition,
@@ -96,6 +97,23 @@ def test_an_amendment_survives_its_writing_whole() -> None:
     }
     assert read.conditions == (Condition(Milestone.ZEROED, "AlertFires", "routes at 0", facts.after(62)),)
     assert status["secondsToZero"] == 0.25
+
+
+def test_follow_ups_survive_their_writing_whole() -> None:
+    helm = FollowUp(FollowUpKind.HELM, "shop/web", FollowUpState.DONE, "revision 8 …", facts.after(70))
+    lent = dataclasses.replace(helm, name="shop/other", state=FollowUpState.PENDING, undo={"suspend": "false"})
+    status = ledger.as_status(Amendment(follow_ups=(helm, lent)))
+    assert "undo" not in status["followUps"][0]
+    assert ledger.read_rollback(stored(ledger.as_document(new()), status)).follow_ups == (helm, lent)
+    long = ledger.as_status(Amendment(follow_ups=(dataclasses.replace(helm, detail="x" * 5000),)))
+    assert len(long["followUps"][0]["detail"]) == 1024
+
+
+@pytest.mark.parametrize(
+    "said", [None, 5, [5], [{}], [{"kind": "Moon", "state": "Done"}], [{"kind": "Helm", "state": "Done", "at": "noon"}]]
+)
+def test_follow_ups_of_another_version_are_left_out(said: Any) -> None:
+    assert ledger.read_rollback(stored(ledger.as_document(new()), {"followUps": said})).follow_ups == ()
 
 
 def test_only_what_changes_is_written() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.model.cleanup import Cleanup, CleanupState
+from daemon.model.follow_up import FollowUp, FollowUpKind, FollowUpState
 from daemon.model.keeping import KeptEvidence
 from daemon.model.notice import Fact, Manner, Message, Mood, Notice, Saying, Severity, Story
 from daemon.model.rollback import (
@@ -84,6 +85,34 @@ def test_a_word_that_comes_late_with_an_early_time_is_told_too() -> None:
     record = having_said(record, *due(record, Manner.MESSAGE))
     kept = dataclasses.replace(record, evidence=KeptEvidence("podinfo-evidence", facts.after(61.001), 2, ()))
     assert said(due(kept, Manner.MESSAGE)) == [(Saying.POST, "evidence-kept")]
+
+
+def followed(*states: FollowUpState) -> Rollback:
+    entries = tuple(
+        FollowUp(FollowUpKind.HELM, f"shop/{place}", state, f"{place} is {state}", facts.after(70 + place))
+        for place, state in enumerate(states)
+    )
+    return dataclasses.replace(after(facts.record(), Milestone.ZEROED, 61.01), follow_ups=entries)
+
+
+def test_what_was_brought_in_step_is_told_and_what_failed_rings_again() -> None:
+    done, failed = FollowUpState.DONE, FollowUpState.FAILED
+    (message,) = due(followed(done), Manner.MESSAGE)
+    assert (message.key, message.text) == ("followed-up", "Helm: 0 is Done")
+    assert Fact("Helm", "Done: 0 is Done") in message.story.facts
+    assert said(due(followed(failed), Manner.MESSAGE)) == [
+        (Saying.POST, "follow-up-failed"), (Saying.REMARK, "remark-follow-up-failed"),
+    ]  # fmt: skip
+    assert said(due(followed(failed), Manner.INCIDENT)) == [(Saying.OPEN, "decided")], "traffic is not concerned"
+
+
+def test_what_is_under_way_or_was_not_needed_is_no_news() -> None:
+    pending, done, idle = FollowUpState.PENDING, FollowUpState.DONE, FollowUpState.NOT_NEEDED
+    for states in ((pending,), (idle,), (done, pending)):
+        assert said(due(followed(*states), Manner.MESSAGE)) == [(Saying.POST, "zeroed")]
+    # Said once, when all is done.
+    (message,) = due(followed(done, done, idle), Manner.MESSAGE)
+    assert message.text == "Helm: 0 is Done; Helm: 1 is Done"
 
 
 def test_what_must_ring_again_is_a_remark_below_the_message() -> None:

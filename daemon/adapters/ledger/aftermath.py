@@ -72,7 +72,8 @@ def read_notices(said: Any) -> tuple[Notice, ...]:
 
 def read_follow_ups(said: Any) -> tuple[FollowUp, ...]:
     """Those of a kind and in a state that this version knows."""
-    found = (_read_follow_up(one) for one in said or () if isinstance(one, dict))
+    entries = said if isinstance(said, list) else ()
+    found = (_read_follow_up(one) for one in entries if isinstance(one, dict))
     return tuple(one for one in found if one is not None)
 
 

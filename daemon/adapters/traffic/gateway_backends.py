@@ -19,8 +19,9 @@ FIELDS = ("group", "kind", "namespace", "name", "port")
 
 
 def reference(entry: object) -> dict[str, Any]:
-    """The fields of an entry that say which backend it is; empty if that cannot be read."""
-    return {key: entry[key] for key in FIELDS if key in entry} if isinstance(entry, Mapping) else {}
+    """The fields of an entry that say which backend it is, a null being none; empty if that cannot be read."""
+    found = ((key, entry.get(key)) for key in FIELDS) if isinstance(entry, Mapping) else ()
+    return {key: value for key, value in found if value is not None}
 
 
 def service_of(entry: Mapping[str, Any], namespace: str) -> Service | None:

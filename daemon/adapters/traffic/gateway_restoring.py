@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from daemon.adapters.traffic.gateway_backends import changes, guards, reference
-from daemon.adapters.traffic.gateway_rules import SECTION, Rule, backends, rules
+from daemon.adapters.traffic.gateway_rules import SECTION, Rule, backends, rules, weight
 from daemon.model.route import Original, PatchOperation, RouteObject
 
 _BACKEND_FILTERS = re.compile(r"backendRefs\[(\d{1,3})\]\.filters")
@@ -56,11 +56,20 @@ class Restoring:
 
     def _backend(self, rule: Rule, original: Original) -> None:
         found = self._as_left(rule, original.index, original)
-        if found is None or not isinstance(original.value, Mapping):
+        if found is None or not isinstance(original.value, Mapping) or self._weighs_more(rule, original):
             return
         pointer = f"{rule.pointer}/backendRefs/{original.index}"
-        self._guard(rule, guards(pointer, found))
+        weighs = backends(rule.body)[original.index].get("weight")
+        self._guard(rule, (*guards(pointer, found), PatchOperation("test", f"{pointer}/weight", weighs)))
         self._writes |= {one.path: one for one in changes(pointer, found, original.value)}
+
+    @staticmethod
+    def _weighs_more(rule: Rule, original: Original) -> bool:
+        """Whether the canary would get a larger part than it had: in a rule with stable on several places, people may
+        have exchanged those, or have moved weights."""
+        listed, before = backends(rule.body), _left(original).get("weight")
+        now = weight(listed[original.index])
+        return len(listed) > 1 and (now is None or type(before) is not int or now > before)
 
     def _backend_filter(self, rule: Rule, place: int, original: Original) -> None:
         found = self._as_left(rule, place, original)

@@ -67,7 +67,7 @@ def _name(parent: Mapping[str, Any], namespace: str) -> str:
     found = mapping(parent.get("parentRef"))
     section = text(found.get("sectionName"))
     where = f"{text(found.get('namespace')) or namespace}/{text(found.get('name')) or '?'}"
-    named = f"{text(found.get('kind')) or 'Gateway'} {where}{f', listener {section},' if section else ''}"
+    named = f"{text(found.get('kind')) or 'Gateway'} {where}{f', listener {section}' if section else ''}"
     return f"{named} ({text(parent.get('controllerName')) or 'an unnamed controller'})"
 
 

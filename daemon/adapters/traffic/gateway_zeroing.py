@@ -121,7 +121,8 @@ class Zeroing:
         pointer = f"{rule.pointer}/backendRefs/{canary.index}"
         self._tests.extend(guards(pointer, canary.reference))
         self._writes.extend(changes(pointer, canary.reference, stable))
-        self._remember(rule, "backendRef", canary.index, canary.reference, {"backendRef": stable})
+        left = {"backendRef": stable, "weight": canary.weight}
+        self._remember(rule, "backendRef", canary.index, canary.reference, left)
         return True
 
     def _reweigh(self, rule: Rule, entries: list[Entry], canaries: list[Entry], takers: list[Entry]) -> None:

@@ -4,6 +4,7 @@ Only where it is as we left it: an annotation that somebody has set since, or a 
 theirs and stays. What belongs to a canary's rules goes back only where the object still is a canary's.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,10 @@ class Restoring:
 
     def __init__(self, route: RouteObject) -> None:
         self._route = route
-        self._backends = list(backends(route.spec))
+        self._places: dict[str, dict[tuple[int, int], Backend]] = {}
+        for one in backends(route.spec):
+            alike = self._places.setdefault(_spelled(one.section, {**one.condition, "backend": one.body}), {})
+            alike[one.rule, one.index] = one
         self._prefixes = {one.prefix for one in alternatives(route.annotations)}
         self._tests: dict[str, Any] = {}
         self._writes: dict[str, PatchOperation] = {}
@@ -70,10 +74,12 @@ class Restoring:
     def _find(self, original: Original, left: Mapping[str, Any]) -> Backend | None:
         """The path with the same host and path that still has the backend we wrote, wherever it stands now; of
         several, the one in its old place. None where one of them has its old backend again."""
-        holding = [(one, {**one.condition, "backend": one.body}) for one in self._backends]
-        here = [(one, held) for one, held in holding if one.section == original.section]
-        if any(held == {**left, "backend": original.value} for _, held in here):
+        if self._places.get(_spelled(original.section, {**left, "backend": original.value})):
             return None
-        alike = [one for one, held in here if held == left]
-        placed = [one for one in alike if (one.rule, one.index) == (original.rule, original.index)]
-        return next(iter(placed or alike), None)
+        alike = self._places.get(_spelled(original.section, left), {})
+        return alike.get((original.rule, original.index)) or next(iter(alike.values()), None)
+
+
+def _spelled(section: str, held: Mapping[str, Any]) -> str:
+    """Section, host, path and backend in one word: an Ingress may have thousands of paths to look through."""
+    return f"{section} {json.dumps(held, sort_keys=True)}"

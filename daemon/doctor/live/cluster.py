@@ -20,10 +20,6 @@ from daemon.model import errors
 from daemon.settings import Settings
 
 SOURCE = "cluster"
-HTTP_ROUTES = (
-    Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute"),
-    Resource("gateway.networking.k8s.io", "v1beta1", "httproutes", "HTTPRoute"),
-)
 METRIC_TEMPLATES = Resource("flagger.app", "v1beta1", "metrictemplates", "MetricTemplate")
 _NEEDED: Mapping[Resource, str] = {
     ROLLBACKS: "kubectl apply -f helm/pullback/crds/",
@@ -52,7 +48,6 @@ class _Listed:
 
 async def look(settings: Settings, client: KubernetesClient, known: Known) -> Seen:
     kinds = {kind: tuple(module.RESOURCES) for kind, module in known.kinds.items()}
-    kinds.setdefault("HTTPRoute", HTTP_ROUTES)
     wanted = {**{one.kind: (one,) for one in (*_NEEDED, METRIC_TEMPLATES, SCALED_OBJECTS)}, **kinds}
     documents: list[Document] = []
     findings: list[Finding] = []
@@ -64,7 +59,7 @@ async def look(settings: Settings, client: KubernetesClient, known: Known) -> Se
         if version is not None and kind in _READ:
             documents += [Document(SOURCE, {"apiVersion": version.api_version, "kind": kind, **item})
                           for item in listed.items or ()]  # fmt: skip
-        findings += _served(kind, versions, version, listed, known)
+        findings += _served(kind, versions, version, listed)
     return Seen(tuple(documents), tuple(findings), frozenset(served))
 
 
@@ -93,9 +88,7 @@ async def _list(settings: Settings, client: KubernetesClient, resource: Resource
     return _Listed(items)
 
 
-def _served(
-    kind: str, versions: Sequence[Resource], version: Resource | None, listed: _Listed, known: Known
-) -> list[Finding]:
+def _served(kind: str, versions: Sequence[Resource], version: Resource | None, listed: _Listed) -> list[Finding]:
     where = f"{SOURCE} {versions[0].plural}.{versions[0].group}"
     if listed.refused:
         # An API server refuses before it says whether there is such a kind.
@@ -108,8 +101,4 @@ def _served(
     if mend:
         return [fail("cluster/not-served", where, f"{kind} is not served in {versions[0].version}",
                      f"{versions[0].api_version}", mend)]  # fmt: skip
-    if kind in known.kinds and len(known.kinds) == 1:
-        return [fail("cluster/not-served", where, f"{kind} is not served, and nothing else is written: a rollback acts "
-                     "through Flagger's hook alone", " or ".join(one.api_version for one in versions),
-                     "install the mesh whose routes Flagger writes")]  # fmt: skip
     return [fine("cluster/not-served", where, f"{kind} is not served, and not needed")]

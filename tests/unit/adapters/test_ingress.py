@@ -154,11 +154,10 @@ def test_flagger_with_another_prefix() -> None:
     )
 
 
-def test_our_own_annotation_makes_no_canary_of_a_main_ingress() -> None:
-    document = main()
-    document["metadata"]["annotations"][conventions.CANARY] = "true"
-    assert written(seen(document).zero) == []
-    assert seen(document).paths == ()
+def test_our_own_annotation_makes_no_canarys_ingress_of_an_ordinary_one() -> None:
+    document = ingresses.ingress("beta", rule("beta.example.com", ("/", "podinfo-canary")),
+                                 annotations={conventions.CANARY: "true"})  # fmt: skip
+    assert paths(document) == {"rules[0].http.paths[0]": 1.0}
 
 
 def test_a_canary_of_somebody_else_is_not_ours_to_move() -> None:

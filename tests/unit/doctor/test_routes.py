@@ -94,23 +94,59 @@ def test_one_object_written_twice() -> None:
     assert bad(examined(service(split()), service(split(50, 50)))) == ["routes/written-twice"]
 
 
-def http_route(version: str = "v1", *backends: dict[str, Any]) -> str:
+def gateway(*backends: dict[str, Any], kind: str = "HTTPRoute", version: str = "v1", **metadata: Any) -> str:
     return yaml.safe_dump({
-        "apiVersion": f"gateway.networking.k8s.io/{version}", "kind": "HTTPRoute",
-        "metadata": {"name": "shop", "namespace": "shop"}, "spec": {"rules": [{"backendRefs": list(backends)}]},
+        "apiVersion": f"gateway.networking.k8s.io/{version}", "kind": kind,
+        "metadata": {"name": "shop", "namespace": "shop", **metadata},
+        "spec": {"rules": [{"matches": [{"path": {"value": "/"}}], "backendRefs": list(backends)}]},
     })  # fmt: skip
 
 
 def test_a_route_of_a_kind_that_is_not_written_is_told_of_only_where_it_reaches_a_canary() -> None:
-    from daemon.adapters import traffic  # noqa: PLC0415
+    assert bad(examined(gateway({"name": "shop"}, kind="TCPRoute"))) == []
+    found = bad(examined(gateway({"name": "shop-canary", "weight": 1}, {"name": "shop", "weight": 0}, kind="TCPRoute")))
+    assert found == ["routes/not-written"]
 
-    assert bad(examined(http_route("v1", {"name": "shop", "port": 80}))) == []
-    found = bad(examined(http_route("v1", {"name": "shop-canary", "weight": 1}, {"name": "shop", "weight": 0})))
-    assert found == ([] if "HTTPRoute" in traffic.discover() else ["routes/not-written"])
+
+@pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute"])
+@pytest.mark.parametrize(
+    "backends",
+    [
+        [{"name": "shop-canary", "weight": 1}, {"name": "shop", "weight": 0}],
+        [{"name": "shop-canary"}, {"name": "shop-primary"}],
+        [{"name": "shop-canary", "weight": 80}, {"name": "shop-stable", "weight": 5}],
+        [{"name": "shop-canary", "namespace": "other"}],
+        [{"name": "elsewhere", "port": 80}],
+    ],
+)
+def test_routes_of_the_gateway_api_that_are_well(kind: str, backends: list[dict[str, Any]]) -> None:
+    assert bad(examined(gateway(*backends, kind=kind))) == []
+
+
+@pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute"])
+def test_a_canary_alone_at_a_gateway(kind: str) -> None:
+    route = gateway({"name": "shop-canary", "port": 80}, kind=kind)
+    assert "by a match" in the(examined(route), "routes/repointed").seen
+    assert bad(examined(route, canary([]))) != []
+
+
+def test_a_rule_of_a_gateway_without_any_weight_answers_with_errors() -> None:
+    (seen,) = [one for one in examined(gateway({"name": "shop-canary", "weight": 0})) if one.severity == "warn"]
+    assert (seen.id, "answered with errors" in seen.seen) == ("routes/no-weight", True)
+    assert bad(examined(gateway({"name": "shop", "weight": 0}, {"name": "shop-canary", "weight": 0}))) == [
+        "routes/no-weight"
+    ]
+
+
+def test_a_canary_that_is_no_service_cannot_be_closed() -> None:
+    imported = {"group": "multicluster.x-k8s.io", "kind": "ServiceImport", "name": "shop-canary"}
+    found = examined(gateway(imported, {"name": "shop"}))
+    assert bad(found) == ["routes/cannot-be-closed"]
+    assert "ServiceImport shop-canary is no Service" in the(found, "routes/cannot-be-closed").seen
 
 
 def test_an_old_version() -> None:
-    found = bad(examined(http_route("v1beta1", {"name": "shop-canary"})))
+    found = bad(examined(gateway({"name": "shop-canary"}, version="v1beta1")))
     assert "routes/http-route-v1beta1" in found
 
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.adapters import traffic
 from daemon.doctor.findings import Severity
 from tests.unit.doctor.reading import CHECKOUT, DATA, bad, files, the
-
-# Until there is a kind for it, no rollback writes such a route at all.
-HTTP_ROUTE = "routes/canary-alone" if "HTTPRoute" in traffic.discover() else "routes/not-written"
 
 DEFECTS = [
     ("a rollback hook is polled, and 200 kills the release", "hooks/rollback-elsewhere", "canary-hooks.yaml:10"),
@@ -28,7 +24,7 @@ DEFECTS = [
     ("kubectl delete pods", "runbook/delete-pods", "rollback.sh:12"),
     ("header routes stay", "routes/canary-alone", "virtual-service.yaml:9"),
     ("opt-in routes stay", "routes/canary-alone", "opt-in.yaml:9"),
-    ("the internal HTTPRoute stays", HTTP_ROUTE, "http-route.yaml:11"),
+    ("the internal HTTPRoute stays", "routes/canary-alone", "http-route.yaml:11"),
     ("two VirtualServices on one host", "routes/one-host-twice", "virtual-service-weights.yaml:6"),
     ("thresholds disagree", "thresholds/latency", "canary.yaml:29"),
     ("seconds over the budget", "budget/over", "alerts.yaml:10"),
@@ -56,9 +52,10 @@ def test_the_shipped_routes_and_canary_fit() -> None:
     assert "routes/repointed" in {one.id for one in report.findings}
 
 
-def test_of_the_shipped_http_route_only_what_its_file_says() -> None:
-    found = bad(files(*(CHECKOUT / "config/gateway-api").glob("*.yaml")).findings)
-    assert found == ([] if "HTTPRoute" in traffic.discover() else ["routes/not-written"])
+def test_the_shipped_http_route_is_re_pointed_in_a_rollback() -> None:
+    report = files(*(CHECKOUT / "config/gateway-api").glob("*.yaml"))
+    assert bad(report.findings) == []
+    assert the(report.findings, "routes/repointed").seen.startswith("rules[0] sends to the canary alone, by a match")
 
 
 def test_the_seconds_of_the_seed_and_the_change_that_helps_most() -> None:
