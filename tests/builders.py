@@ -53,7 +53,7 @@ def virtual_service(namespace: str, name: str = "podinfo", *, canary_weight: int
     return {
         "apiVersion": "networking.istio.io/v1",
         "kind": "VirtualService",
-        "metadata": {"namespace": namespace, "name": name},
+        "metadata": {"namespace": namespace, "name": name, "ownerReferences": [made_by_flagger(name)]},
         "spec": {
             "gateways": ["mesh"],
             "hosts": [name],
@@ -67,6 +67,14 @@ def virtual_service(namespace: str, name: str = "podinfo", *, canary_weight: int
             ],
         },
     }
+
+
+def made_by_flagger(name: str) -> Json:
+    """Flagger owns the routes that it makes; whose uid that is, only the garbage collector asks."""
+    return {
+        "apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": name, "controller": True,
+        "blockOwnerDeletion": True, "uid": "5e3fa0b2-7c58-4a43-b8b6-1f2c6f9ad0c4",
+    }  # fmt: skip
 
 
 def deployment(namespace: str, name: str = "podinfo", *, version: str = "v2", replicas: int = 2) -> Json:

@@ -21,7 +21,7 @@ from daemon.adapters.kubernetes.resources import (
 from daemon.adapters.traffic import conventions
 from daemon.model.canary import Canary, CanaryPhase, CanaryRef, Workload
 from daemon.model.decision import Limits
-from daemon.model.route import RouteObject, RouteRef, RouteView, Sides
+from daemon.model.route import Original, RouteObject, RouteRef, RouteView, Sides
 from daemon.model.stages import Profile
 from daemon.policy.correlating import CanaryIndex
 from daemon.settings import Settings
@@ -65,7 +65,7 @@ def open_eyes(settings: Settings, client: KubernetesClient, surroundings: Surrou
         labels=labels,
         providers=frozenset().union(*(kind.PROVIDERS for kind in kinds.values())),
         cluster_domain=settings.kubernetes.cluster_domain,
-        reading=_Reading(routes),
+        reading=_Reading(routes, settings.kubernetes.cluster_domain),
     )
     gatherer = Gatherer(
         world=world,
@@ -84,6 +84,7 @@ class _Reading:
     """Keeps ``workflow.claims.Reading``."""
 
     routes: traffic.Routes
+    cluster_domain: str
 
     def view(self, route: RouteObject, sides: Sides) -> RouteView:
         return self.routes.view(route, sides)
@@ -98,6 +99,9 @@ class _Reading:
         phase: CanaryPhase,
     ) -> Canary:
         return claims.read_canary(home, sides, workload, stable, labels, phase)
+
+    def remembered(self, route: RouteObject, originals: Sequence[Original]) -> Sides | None:
+        return self.routes.remembered(route, originals, self.cluster_domain) if originals else None
 
     def named_workloads(self, home: RouteObject) -> tuple[str, str]:
         return claims.named_workloads(home)

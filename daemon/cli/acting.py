@@ -7,7 +7,7 @@ from daemon.adapters import acts, text
 from daemon.cli import arguments, asking, looking, phrasing, printing, refusing, swapping
 from daemon.cli.swapping import Act, Seen
 from daemon.model import errors
-from daemon.model.canary import CanaryRef
+from daemon.model.canary import CanaryRef, Controller
 from daemon.policy import staging
 from daemon.settings import Settings
 from daemon.workflow.showing import Release
@@ -25,7 +25,7 @@ def pause(settings: Settings, ref: CanaryRef, *, reason: str, output: str) -> in
             said = ("true", refusing.bounded(await asking.who(client)), refusing.bounded(reason) or None)
 
             async def propose() -> Act:
-                canary = await swapping.read(client, ref)
+                canary = await swapping.read(settings, client, ref)
                 return Act(canary, {} if canary.paused else dict(zip(_PAUSE, said, strict=True)))
 
             act, canary = await swapping.carry_out(client, propose)
@@ -52,7 +52,7 @@ def resume(settings: Settings, ref: CanaryRef, *, output: str) -> int:
         async with looking.connected(settings) as client:
 
             async def propose() -> Act:
-                canary = await swapping.read(client, ref)
+                canary = await swapping.read(settings, client, ref)
                 return Act(canary, dict.fromkeys(_PAUSE) if canary.paused else {})
 
             act, canary = await swapping.carry_out(client, propose)
@@ -136,11 +136,14 @@ def _promised(seen: Seen, after: dict[str, Any]) -> dict[str, Any]:
         "criteria": list(profile.rollout) if profile is not None else [],
         "approvals": profile.promotion.approvals if profile is not None else None,
         "gate": after["gates"]["confirm-traffic-increase"],
+        "controller": after["controller"],
     }
 
 
 def _promise(document: dict[str, Any]) -> str:
     advance, step = document["advance"], document["next"]
+    if document["controller"] == Controller.NONE:
+        return _steered(document)
     already = "" if document["changed"] else ", which stands there already"
     goes = "" if step is None else f", goes to {step:g}% next"
     criteria = ", ".join(document["criteria"]) or "there are none"
@@ -152,6 +155,18 @@ def _promise(document: dict[str, Any]) -> str:
     if advance["to"] >= staging.FULL and document["approvals"]:
         lines.append("  the promotion still needs its approval")
     return "\n".join(lines)
+
+
+def _steered(document: dict[str, Any]) -> str:
+    """Nobody drives the canary: what is asked for is done, not only allowed."""
+    advance = document["advance"]
+    already = "" if document["changed"] else ", as it stands there already"
+    return (
+        f"{document['namespace']}/{document['name']}: from {document['weight']:g}% to {advance['to']:g}% for revision "
+        f"{advance['revision']}, by {advance['by']}{already}\n"
+        "  the daemon that leads gives it that within seconds, unless it is paused or a rollback is in force: "
+        f"pullback status {document['name']} -n {document['namespace']}"
+    )
 
 
 # -- arguments

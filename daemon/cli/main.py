@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from daemon import bootstrap, settings
-from daemon.cli import acting, approving, arguments, asking, looking, recounting, surveying
+from daemon.cli import acting, approving, arguments, asking, looking, recounting, releasing, surveying
 from daemon.doctor import command as doctor
 from daemon.drill import command as drill
 from daemon.model import errors
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     acting.promote_arguments(commands)
     approving.approve_arguments(commands)
     _rollback(commands)
+    releasing.release_arguments(commands)
     _history(commands)
     _explain(commands)
     _plan(commands)

@@ -45,9 +45,10 @@ def under_analysis(release: Release, revision: str | None) -> str:
     if release.rollback is not None:
         raise errors.PullbackError(
             f"{canary.ref}: Rollback {release.rollback} of revision {canary.revision} is in force; "
-            f"to lift it: kubectl delete rollback {release.rollback} -n {canary.ref.namespace}"
+            f"to lift it: pullback release {canary.ref.name} -n {canary.ref.namespace}"
         )
-    if not canary.under_analysis or canary.phase is CanaryPhase.WAITING or not canary.revision:
+    idle = canary.phase is CanaryPhase.AT_ZERO and bool(canary.revision)  # nobody but people will raise it
+    if not idle and (not canary.under_analysis or canary.phase is CanaryPhase.WAITING or not canary.revision):
         waits = ", the next revision has no name before it is confirmed" if canary.phase is CanaryPhase.WAITING else ""
         raise errors.PullbackError(
             f"{canary.ref}: nothing is under analysis (phase {canary.phase or 'not set'}{waits})"

@@ -52,7 +52,8 @@ def _canaries(shown: list[dict[str, Any]]) -> str:
         })  # fmt: skip
     return printing.table(
         rows,
-        {"NAMESPACE": "namespace", "CANARY": "name", "PHASE": "phase", "REVISION": "revision", "WEIGHT%": "weight",
+        {"NAMESPACE": "namespace", "CANARY": "name", "DRIVER": "controller", "PHASE": "phase", "REVISION": "revision",
+         "WEIGHT%": "weight",
          "STAGE": "stage", "SOAK-LEFT": "left", "TRAFFIC-INCREASE": "gate", "ROLLBACK": "rollback"},
         empty="no canaries",
     )  # fmt: skip

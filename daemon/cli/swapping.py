@@ -1,6 +1,7 @@
 """An act on a canary is a compare-and-swap: what was judged is what is written over, or it is judged again."""
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -44,12 +45,14 @@ async def look(settings: Settings, client: KubernetesClient, ref: CanaryRef) -> 
     return Seen(sight, showing, release)
 
 
-async def read(client: KubernetesClient, ref: CanaryRef) -> Canary:
-    """The canary alone."""
-    try:
+async def read(settings: Settings, client: KubernetesClient, ref: CanaryRef) -> Canary:
+    """The canary alone, where it is an object of its own; else put together from what reaches it."""
+    with contextlib.suppress(errors.Missing):
         return flagger.read_canary(await client.get(CANARIES, ref.namespace, ref.name))
-    except errors.Missing:
-        raise refusing.no_canary(ref) from None
+    canary = (await looking.look(settings, client)).world.canary(ref)
+    if canary is None:
+        raise refusing.no_canary(ref)
+    return canary
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

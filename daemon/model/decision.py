@@ -7,7 +7,7 @@ import enum
 from daemon.model.canary import Canary, CanaryRef, Workload
 from daemon.model.notice import Severity
 from daemon.model.rollback import RecordedSignal, Rollback, Trigger
-from daemon.model.route import Original, RouteView, WeightChange
+from daemon.model.route import Original, RoutePatch, RouteView, WeightChange
 
 
 class Verdict(enum.StrEnum):
@@ -83,6 +83,8 @@ class Reason(enum.StrEnum):
     """Another revision is under analysis: the latch ends."""
     REVISION_PROMOTED = "revision-promoted"
     """The revision was promoted before its traffic could be taken away."""
+    RELEASED = "released"
+    """A person has lifted the hold: the latch ends, and what was re-pointed is put back."""
     CANARY_GONE = "canary-gone"
     """The canary object no longer exists."""
     DRY_RUN = "dry-run"
@@ -127,7 +129,7 @@ HANDS_OFF = frozenset({Reason.PROMOTION_UNDER_WAY, Reason.PROMOTION_BROKE, Reaso
                        Reason.ALERT_AFTER_PROMOTION})  # fmt: skip
 """Escalations in which no traffic is moved (law 9)."""
 
-ENDINGS = frozenset({Reason.FAILURE_ACCEPTED, Reason.NEW_REVISION_BEGAN, Reason.REVISION_PROMOTED,
+ENDINGS = frozenset({Reason.FAILURE_ACCEPTED, Reason.RELEASED, Reason.NEW_REVISION_BEGAN, Reason.REVISION_PROMOTED,
                      Reason.CANARY_GONE, Reason.NO_ACTIVE_CANARY, Reason.DRY_RUN})  # fmt: skip
 """Reasons with which a rollback stops standing."""
 
@@ -203,6 +205,8 @@ class Evidence:
     record: Rollback | None = None
     zero_since: datetime.datetime | None = None
     proof: Proof | None = None
+    unproved: str = ""
+    """Why routes that say 0 are no proof yet."""
     holds: int = 0
     checksum: str = ""
     resolved: frozenset[tuple[str, datetime.datetime]] = frozenset()
@@ -215,6 +219,8 @@ class Evidence:
     """When its promotion began, where that is known: what fires since then may be about it."""
     stable: Workload | None = None
     """What runs the stable side, where that is known."""
+    restorations: tuple[RoutePatch, ...] | None = ()
+    """Of a rollback that was released: what is left to put back; None: it is too early to say."""
     undo: str = ""
     """The command that takes the workload back to its last good version."""
     limits: Limits = Limits()

@@ -15,6 +15,13 @@ class ZeroRoute:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class RestoreRoute:
+    """Put back what zeroing one routing object has re-pointed or removed: a person has lifted the hold."""
+
+    patch: RoutePatch
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class OpenRecord:
     """Create the record: the intent becomes durable."""
 
@@ -45,7 +52,7 @@ class OpenGate:
     fingerprints: tuple[str, ...]
 
 
-Step = ZeroRoute | OpenRecord | AmendRecord | CloseGate | OpenGate
+Step = ZeroRoute | RestoreRoute | OpenRecord | AmendRecord | CloseGate | OpenGate
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

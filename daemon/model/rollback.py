@@ -124,6 +124,9 @@ class Rollback:
     follow_ups: tuple[FollowUp, ...] = ()
     """What was brought in step elsewhere after zero."""
     canary_kind: ObjectKind = FLAGGER_CANARY
+    released_by: str = ""
+    """Who has lifted the hold (``pullback.dev/released-by``); empty while nobody has."""
+    released_reason: str = ""
 
     @property
     def finished(self) -> bool:

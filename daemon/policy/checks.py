@@ -191,6 +191,15 @@ def intent_still_applies(evidence: Evidence) -> Decision | None:
     )  # fmt: skip
 
 
+def nobody_has_released_it(evidence: Evidence) -> Decision | None:
+    """A person may lift the hold: by name, on the record itself, where RBAC says who may."""
+    record = evidence.record
+    if record is None or not record.released_by:
+        return None
+    why = f": {record.released_reason}" if record.released_reason else ""
+    return Decision(Verdict.IGNORE, Reason.RELEASED, f"released by {record.released_by}{why}")
+
+
 def it_is_no_rehearsal(evidence: Evidence) -> Decision | None:
     """A dry run ends where the writing would begin."""
     if evidence.intent is None or not evidence.intent.dry_run:
@@ -252,7 +261,8 @@ def _what_is_missing(evidence: Evidence) -> str:
     raised = [route for route in evidence.routes if not route.at_zero]
     if raised:
         return "still above 0: " + ", ".join(f"{route.ref} at {route.weight:g}%" for route in raised)
-    return "routes are at 0, but no proof that traffic has stopped"
+    why = f": {evidence.unproved}" if evidence.unproved else ""
+    return f"routes are at 0, but no proof that traffic has stopped{why}"
 
 
 def tag(image: str) -> str:

@@ -65,6 +65,17 @@ def tells_stable(sides: Sides) -> bool:
     return bool(sides.stable_services or sides.stable_subsets)
 
 
+def stable_names(sides: Sides) -> tuple[Service, ...]:
+    """Services that may be the stable side of a canary's by their names, the likeliest first. Only one that some
+    route sends to counts: a name alone would turn a sick canary into an outage."""
+    return tuple(
+        (namespace, name)
+        for namespace, service in sorted(sides.canary_services)
+        for name in (f"{_family(service)}-primary", f"{_family(service)}-stable", _family(service))
+        if name != service
+    )
+
+
 def phase(*, at_zero: bool, driven: bool, workload: Workload | None, stable: Workload | None) -> CanaryPhase:
     """Under analysis while it gets anything; where we drive it, from the moment that it runs what stable does not."""
     if not at_zero:

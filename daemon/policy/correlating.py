@@ -15,7 +15,7 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from daemon.model.canary import CanaryRef
+from daemon.model.canary import Canary, CanaryRef
 from daemon.model.decision import Reason
 from daemon.model.rules import Fallback, LabelNames
 
@@ -36,6 +36,20 @@ class Profile:
     applications: frozenset[str]
     versions: frozenset[str]
     hosts: frozenset[str]
+
+
+def profile(canary: Canary, versions: frozenset[str], hosts: frozenset[str]) -> Profile:
+    """What an alert may call this one. A workload that nobody knows is no name."""
+    return Profile(
+        ref=canary.ref,
+        # Nothing that only hints at a canary may mean a drill's, or find two where there is one.
+        active=canary.under_analysis and not canary.drill,
+        workloads=frozenset({canary.workload} - {""}),
+        stable_workloads=frozenset({canary.primary_workload} - {""}),
+        applications=frozenset({canary.workload, canary.service, canary.canary_service} - {""}),
+        versions=versions,
+        hosts=hosts,
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -88,7 +88,8 @@ def accept(evidence: Evidence) -> Decision:
     """Whether a rollback that a person asked for can begin."""
     intent = evidence.intent
     return (
-        checks.intent_still_applies(evidence)
+        checks.nobody_has_released_it(evidence)
+        or checks.intent_still_applies(evidence)
         or checks.primary_is_changing(evidence)
         or checks.stable_can_take_it(evidence)
         or checks.canary_is_active(evidence)
@@ -104,7 +105,8 @@ def _asked_by(intent: Intent | None) -> Reason:
 def stand(evidence: Evidence) -> Decision:
     """What a rollback that has begun still needs. Total: every state of the world has an answer."""
     return (
-        checks.intent_still_applies(evidence)  # it was for another revision
+        checks.nobody_has_released_it(evidence)  # a person has lifted it
+        or checks.intent_still_applies(evidence)  # it was for another revision
         or checks.primary_is_changing(evidence)  # promotion overtook us: hands off
         or checks.stable_can_take_it(evidence)  # there is nobody to send the traffic to
         or checks.revision_is_not_promoted(evidence)  # too late: it is the stable version

@@ -98,6 +98,8 @@ def _driven(scene: Scene, weight: float) -> Step:
     canary, profile = scene.canary, scene.profile
     if profile is None:
         return Rest(f"gates.profiles has no {canary.profile!r}")
+    if not profile.stages:
+        return Rest("its profile has no stages (policy.stages), and all of it at once is no staged release")
     if not canary.under_analysis or not canary.revision:
         return Rest("it runs nothing that the stable side does not run as well")
     if weight > 0 and scene.failures >= scene.threshold:

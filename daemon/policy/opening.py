@@ -107,7 +107,7 @@ def _rollback_in_force(seen: GateEvidence) -> Answer | None:
     return no(
         Verdict.ROLL_BACK, Reason.ROLLBACK_IN_FORCE,
         f"Rollback {seen.rollback} of revision {canary.revision} is in force; "
-        f"to lift it: kubectl delete rollback {seen.rollback} -n {canary.ref.namespace}",
+        f"to lift it: pullback release {canary.ref.name} -n {canary.ref.namespace}",
     )  # fmt: skip
 
 

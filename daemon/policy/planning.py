@@ -10,7 +10,7 @@ import datetime
 
 from daemon.model.canary import FLAGGER_CANARY, Canary
 from daemon.model.decision import HANDS_OFF, Decision, Evidence, Intent, Reason, Verdict
-from daemon.model.plan import AmendRecord, OpenGate, OpenRecord, Plan, Step, ZeroRoute
+from daemon.model.plan import AmendRecord, OpenGate, OpenRecord, Plan, RestoreRoute, Step, ZeroRoute
 from daemon.model.rollback import (
     FINISHED,
     Amendment,
@@ -39,6 +39,9 @@ def plan(evidence: Evidence, decision: Decision) -> Plan:
     steps: list[Step] = []
     if moves_traffic(intent, decision):
         steps += [ZeroRoute(route.zero) for route in evidence.routes if route.zero is not None]
+    if decision.reason is Reason.RELEASED and evidence.restorations != () and not evidence.write_refused:
+        # The record ends after them: whoever dies in between leaves what is missing to the next look.
+        return Plan(tuple(RestoreRoute(patch) for patch in evidence.restorations or ()))
     if evidence.record is None:
         if decision.verdict is not Verdict.IGNORE or decision.reason is Reason.DRY_RUN or _bakes(evidence, decision):
             steps.append(OpenRecord(new_record(evidence, intent)))
@@ -220,6 +223,9 @@ def _ending(decision: Decision, *, zeroed: bool) -> RollbackPhase:
 
 
 def _last_words(evidence: Evidence, decision: Decision) -> str:
+    if decision.reason is Reason.RELEASED and evidence.restorations:
+        left = ", ".join(str(patch.route) for patch in evidence.restorations)
+        return f"{decision.reason}: {decision.detail}; not put back, the write is refused: {left}"
     if decision.reason is not Reason.DRY_RUN:
         return f"{decision.reason}: {decision.detail}"
     patches = [route.zero for route in evidence.routes if route.zero is not None]

@@ -6,11 +6,11 @@ which objects speak of one another). A service that a controller's canary takes 
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from daemon.model.canary import Canary, CanaryPhase, CanaryRef, Controller, Workload
-from daemon.model.route import RouteObject, RouteRef, RouteView, Sides, Subsets
+from daemon.model.route import Original, RouteObject, RouteRef, RouteView, Sides, Subsets
 from daemon.policy import claims
 from daemon.policy.claims import Claim, Service, Spot
 from daemon.workflow.route_index import RouteNames
@@ -31,6 +31,10 @@ class Reading(Protocol):
         phase: CanaryPhase,
     ) -> Canary: ...
 
+    def remembered(self, route: RouteObject, originals: Sequence[Original]) -> Sides | None:
+        """What the object told of a canary before these places in it were changed."""
+        ...
+
     def named_workloads(self, home: RouteObject) -> tuple[str, str]: ...
 
     def is_driven(self, home: RouteObject) -> bool: ...
@@ -44,6 +48,10 @@ class Surroundings(Protocol):
     def fleet(self, namespace: str) -> Mapping[str, Workload]: ...
 
     def reaching(self, services: Iterable[Service]) -> list[RouteObject]: ...
+
+    def held(self, route: RouteRef) -> Sequence[Original]:
+        """What rollbacks in force have changed in this object."""
+        ...
 
     def controlled(self, service: Service) -> bool:
         """Whether a controller's canary takes traffic by it."""
@@ -71,18 +79,24 @@ class Claims:
     def route_changed(self, route: RouteObject, names: RouteNames) -> None:
         """An object is there, or has changed."""
         before = self._claims.get(route.ref)
-        if names.claim is None or route.owner:
+        # What a rollback has re-pointed names its canary no more, and is held all the same.
+        sides = None if route.owner else names.claim or self._remembered(route)
+        if sides is None:
             if before is not None:
                 self.route_gone(route.ref)
             return
-        view = self._reading.view(route, names.claim)
-        claim = Claim(route, names.claim, names.named, any(path.weighted for path in view.paths))
+        view = self._reading.view(route, sides)
+        claim = Claim(route, sides, names.named, any(path.weighted for path in view.paths))
         related = self._related(before) if before is not None else set()
         self._forget(route.ref)
         self._claims[route.ref] = claim
         for bucket in self._buckets(claim):
             bucket.add(route.ref)
         self._settle(related | {route.ref})
+
+    def _remembered(self, route: RouteObject) -> Sides | None:
+        held = self._world.held(route.ref)
+        return self._reading.remembered(route, held) if held else None
 
     def route_gone(self, ref: RouteRef) -> None:
         before = self._claims.get(ref)
@@ -123,6 +137,7 @@ class Claims:
         return [
             *(self._by_spot[spot] for spot in claims.spots(sides)),
             *(self._by_service[service] for service in services | sides.stable_services),
+            *(self._by_service[service] for service in claims.stable_names(sides)),
             *(self._by_namespace[namespace] for namespace, _ in services),
         ]
 
@@ -165,6 +180,15 @@ class Claims:
         if canary is not None:
             self._world.put_canary(canary)
 
+    def _with_stable(self, sides: Sides) -> Sides:
+        """Where none of them says where stable is (an Ingress of the canary's own, a route of its own for people who
+        opt in), it is what other routes send to under the application's name."""
+        if claims.tells_stable(sides):
+            return sides
+        named = (service for service in claims.stable_names(sides) if self._world.reaching([service]))
+        found = next(named, None)
+        return sides if found is None else dataclasses.replace(sides, stable_services=frozenset({found}))
+
     def _drop(self, ref: CanaryRef) -> None:
         held = self._world.canary(ref)
         if held is not None and held.controller is Controller.NONE:  # else a controller's has taken its name over
@@ -172,7 +196,7 @@ class Claims:
 
     def _canary(self, told: list[Claim]) -> Canary | None:
         home = claims.home(told)
-        sides = claims.merged(told, home.route.ref.namespace)
+        sides = self._with_stable(claims.merged(told, home.route.ref.namespace))
         services = sides.canary_services | sides.shared_services
         held = self._world.canary(CanaryRef(home.route.ref.namespace, home.route.ref.name))
         taken = held is not None and held.controller is not Controller.NONE

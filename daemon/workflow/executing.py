@@ -10,7 +10,7 @@ from typing import assert_never
 from daemon import ports
 from daemon.model import errors
 from daemon.model.outcome import Outcome, StepOutcome
-from daemon.model.plan import AmendRecord, CloseGate, OpenGate, OpenRecord, Plan, Step, ZeroRoute
+from daemon.model.plan import AmendRecord, CloseGate, OpenGate, OpenRecord, Plan, RestoreRoute, Step, ZeroRoute
 from daemon.model.rollback import Amendment, Rollback
 from daemon.model.route import RouteObject, RouteRef
 from daemon.workflow.route_index import RouteNames
@@ -74,7 +74,7 @@ class Executor:
     async def _look_again(self, step: Step) -> None:
         """Reads an object whose write met somebody else's, so that the next plan is made for what is there."""
         try:
-            if isinstance(step, ZeroRoute):
+            if isinstance(step, ZeroRoute | RestoreRoute):
                 await self._read_route(step.patch.route)
             elif isinstance(step, AmendRecord):
                 record = await self._ledger.read(step.record.namespace, step.record.name)
@@ -117,7 +117,7 @@ class Executor:
 
     async def _carry_out(self, step: Step) -> None:
         match step:
-            case ZeroRoute(patch):
+            case ZeroRoute(patch) | RestoreRoute(patch):
                 written = await self._routes.write(patch)
                 self._world.put_route(written, self._names(written))
             case OpenRecord(record):

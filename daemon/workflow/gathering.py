@@ -7,7 +7,7 @@ from daemon import ports
 from daemon.model.canary import Canary, CanaryPhase, CanaryRef
 from daemon.model.decision import Evidence, Intent, Limits
 from daemon.model.rollback import Rollback, Trigger
-from daemon.model.route import RouteView, percent
+from daemon.model.route import RoutePatch, RouteView, percent
 from daemon.model.signal import HookType
 from daemon.policy import checks, naming, reverting
 from daemon.policy.correlating import Match
@@ -15,6 +15,8 @@ from daemon.workflow.standing import Standing
 from daemon.workflow.world import World
 
 _VIEWS_KEPT = 50_000
+RELEASED_KNOWN = 1.0
+"""Seconds within which every replica has heard of a release."""
 
 
 class Gatherer:
@@ -63,6 +65,7 @@ class Gatherer:
             record=record,
             zero_since=standing.zero_since,
             proof=standing.proof,
+            unproved=standing.unproved,
             holds=standing.pushed_back,
             checksum=standing.checksums.get(identity, ""),
             resolved=frozenset(standing.resolved),
@@ -70,6 +73,7 @@ class Gatherer:
             rehearsing=self._rehearsing,
             bakes_until=self.bakes_until(canary) if canary else None,
             bakes_since=self._promotion_began(canary) if canary else None,
+            restorations=self._restorations(standing, canary, record) if canary else (),
             undo=reverting.command(canary, self._world.revisions(ref)) if canary else "",
             limits=self._limits,
         )
@@ -90,6 +94,21 @@ class Gatherer:
             self._views.clear()
         self._views[canary.ref] = (versions, views)
         return views
+
+    def _restorations(
+        self, standing: Standing, canary: Canary, record: Rollback | None
+    ) -> tuple[RoutePatch, ...] | None:
+        """What is left to put back of a released rollback. Another replica that does not know of the release yet would
+        take it for a raise: so it is given the time to hear of it, and until then nobody knows (None)."""
+        if standing.intent is None or record is None or not record.released_by:
+            return ()
+        if standing.released_since is None:
+            standing.released_since = self._clock.now()
+        if (self._clock.now() - standing.released_since).total_seconds() < RELEASED_KNOWN:
+            return None
+        originals = standing.intent.originals
+        found = (self._routes.restore(route, originals) for route in self._world.routes(canary))
+        return tuple(patch for patch in found if patch is not None)
 
     def weight(self, canary: Canary) -> float | None:
         """Percent on the routes. Where those cannot be read, what Flagger says, which is true while it climbs; None

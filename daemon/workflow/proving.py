@@ -136,14 +136,24 @@ class Prover:
         since, seconds = standing.zero_since, self._zero_for(standing)
         if seconds is None or seconds < self._pace.window:
             return
+        standing.unproved = self._not_live(canary)
+        if standing.unproved:
+            return
         statements = [self._routes_statement(canary, seconds)]
         if self._probe is not None:
             seen = await self._traffic_statement(canary)
+            if seen is None:
+                standing.unproved = "Prometheus does not say that the canary's request rate is 0"
             if seen is None or standing.zero_since != since:
                 return
             statements.append(seen)
         standing.proof = Proof(self._clock.now(), tuple(statements))
         self._nudge(ref)
+
+    def _not_live(self, canary: Canary) -> str:
+        """Which route's own status does not say yet that what was written is live; empty when none does."""
+        reasons = ((route.ref, self._routes.pending(route)) for route in self._world.routes(canary))
+        return "; ".join(f"{ref}: {why}" for ref, why in reasons if why)
 
     def _routes_statement(self, canary: Canary, seconds: float) -> str:
         routes = self._world.routes(canary)

@@ -8,7 +8,7 @@ from daemon.model import errors
 from daemon.model.canary import CanaryRef
 from daemon.model.decision import ENDINGS, HANDS_OFF, Decision, Evidence, Reason, Verdict
 from daemon.model.outcome import Outcome, StepOutcome
-from daemon.model.plan import AmendRecord, OpenRecord, Plan, ZeroRoute
+from daemon.model.plan import AmendRecord, OpenRecord, Plan, RestoreRoute, ZeroRoute
 from daemon.policy import deciding, planning
 from daemon.workflow.executing import Executor
 from daemon.workflow.gathering import Gatherer
@@ -16,6 +16,8 @@ from daemon.workflow.letters import Judge, Letter, Waiting
 from daemon.workflow.standing import Standing, Standings
 from daemon.workflow.world import World
 
+_WHILE_RELEASING = 0.25
+"""Seconds between two looks until every replica knows of a release."""
 _AT_ONCE = 5
 """How often a pass follows another without a pause, when conflicts or rewrites call for it."""
 
@@ -155,7 +157,7 @@ class Passes:
                     self._observer.raised_again(standing.ref, raised)
                 if standing.intent is not None:
                     standing.intent = planning.remember(standing.intent, evidence)
-            case ZeroRoute() if isinstance(done.error, errors.Refused):
+            case ZeroRoute() | RestoreRoute() if isinstance(done.error, errors.Refused):
                 standing.write_refused = str(done.error)
             case AmendRecord(record) if isinstance(done.error, errors.Missing):
                 self._world.drop_record(record.namespace, record.name)
@@ -188,7 +190,7 @@ class Passes:
         if not failures:
             standing.failures = standing.conflicts = 0
             if not outcome.steps:
-                return self._until_deadline(standing, evidence)
+                return _WHILE_RELEASING if evidence.restorations is None else self._until_deadline(standing, evidence)
             # What was written is looked at once more; at once, unless what we write does not stay.
             return 0.0 if standing.rewrites <= _AT_ONCE else self._backoff(standing.rewrites - _AT_ONCE)
         if all(isinstance(error, errors.Conflict | errors.Missing) for error in failures):

@@ -72,6 +72,8 @@ class Showing:
         return {
             "namespace": canary.ref.namespace,
             "name": canary.ref.name,
+            "kind": canary.object_kind.kind,
+            "controller": "stage driver" if canary.driven else canary.controller.value,
             "phase": canary.phase.value,
             "revision": canary.revision,
             "weight": self.weight(canary),

@@ -31,6 +31,8 @@ class Standing:
 
     ``intent`` is the rollback in force, ``durable`` whether its record is known to exist.
     ``zero_since`` is when all routes were first seen at zero, without a break since.
+    ``unproved`` is why the last look at routes that say 0 proved nothing.
+    ``released_since`` is when a person's release of it was first seen here.
     ``pushed_back`` counts the writes that took a raised weight back to zero.
     """
 
@@ -42,9 +44,11 @@ class Standing:
     zero_since: datetime.datetime | None = None
     was_zero: bool = False
     proof: Proof | None = None
+    unproved: str = ""
     pushed_back: int = 0
     write_refused: str = ""
     escalated: bool = False
+    released_since: datetime.datetime | None = None
     failures: int = 0
     conflicts: int = 0
     rewrites: int = 0
@@ -57,8 +61,8 @@ class Standing:
     def begin(self, intent: Intent, *, durable: bool, accepted: bool) -> None:
         """A rollback begins to stand."""
         self.intent, self.durable, self.accepted = intent, durable, accepted
-        self.zero_since, self.proof, self.was_zero, self.told = None, None, False, False
-        self.pushed_back, self.write_refused, self.escalated = 0, "", False
+        self.zero_since, self.proof, self.was_zero, self.told, self.unproved = None, None, False, False, ""
+        self.pushed_back, self.write_refused, self.escalated, self.released_since = 0, "", False, None
         self.failures = self.conflicts = self.rewrites = 0
 
     def end(self) -> None:

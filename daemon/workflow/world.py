@@ -14,11 +14,12 @@ from daemon import ports
 from daemon.model.canary import Canary, CanaryRef, Controller, Workload
 from daemon.model.canary_revision import CanaryRevision
 from daemon.model.rollback import Rollback
-from daemon.model.route import RouteObject, RouteRef, Sides
+from daemon.model.route import Original, RouteObject, RouteRef, Sides
 from daemon.model.rules import LabelNames
 from daemon.policy import checks
-from daemon.policy.correlating import CanaryIndex, Match, Profile
+from daemon.policy.correlating import CanaryIndex, Match, profile
 from daemon.workflow.claims import Claims, Reading
+from daemon.workflow.record_index import RecordIndex
 from daemon.workflow.route_index import RouteIndex, RouteNames
 
 Service = tuple[str, str]
@@ -52,7 +53,7 @@ class World:
         self._targets: defaultdict[tuple[str, str], set[CanaryRef]] = defaultdict(set)
         self._routes = RouteIndex()
         self._serves: defaultdict[Service, set[CanaryRef]] = defaultdict(set)
-        self._records: defaultdict[CanaryRef, dict[str, Rollback]] = defaultdict(dict)
+        self._records = RecordIndex()
         self._revisions: defaultdict[CanaryRef, dict[str, CanaryRevision]] = defaultdict(dict)
         self.claims = Claims(self, reading)
         self.touched: Callable[[CanaryRef], None] = lambda _: None
@@ -84,6 +85,10 @@ class World:
         """Every routing object that names one of these services, in a stable order."""
         return self._routes.reaching(services)
 
+    def held(self, route: RouteRef) -> list[Original]:
+        """What rollbacks in force have changed in this object."""
+        return self._records.held(route)
+
     def controlled(self, service: Service) -> bool:
         """Whether a controller's canary takes traffic by this service."""
         found = (self._canaries[ref] for ref in self._serves.get(service, ()))
@@ -110,14 +115,13 @@ class World:
 
     def records(self, ref: CanaryRef) -> tuple[Rollback, ...]:
         """Oldest first."""
-        found = self._records.get(ref, {}).values()
-        return tuple(sorted(found, key=lambda record: (record.created_at, record.name)))
+        return self._records.of(ref)
 
     def record(self, ref: CanaryRef, name: str) -> Rollback | None:
-        return self._records.get(ref, {}).get(name)
+        return self._records.get(ref, name)
 
     def all_records(self) -> Iterator[Rollback]:
-        return (record for records in tuple(self._records.values()) for record in tuple(records.values()))
+        return self._records.all()
 
     def revisions(self, ref: CanaryRef) -> tuple[CanaryRevision, ...]:
         """What is recorded of each revision, in no order."""
@@ -185,19 +189,23 @@ class World:
             self._services_changed(names.services, reprofile=True)
 
     def put_record(self, record: Rollback) -> None:
-        held = self._records[record.canary].get(record.name)
+        held = self._records.get(record.canary, record.name)
         if held is not None and held.uid == record.uid and _is_no_news(record.resource_version, held.resource_version):
             return
-        self._records[record.canary][record.name] = record
+        self._claim_again(self._records.put(record))
         self.touched(record.canary)
 
     def drop_record(self, namespace: str, name: str) -> None:
-        for ref, records in tuple(self._records.items()):
-            if ref.namespace == namespace and records.pop(name, None) is not None:
-                if not records:
-                    del self._records[ref]
-                self.record_deleted(ref, name)
-                self.touched(ref)
+        for ref, routes in self._records.drop(namespace, name):
+            self.record_deleted(ref, name)
+            self._claim_again(routes)
+            self.touched(ref)
+
+    def _claim_again(self, routes: Iterable[RouteRef]) -> None:
+        for ref in routes:
+            route, names = self._routes.get(ref), self._routes.names(ref)
+            if route is not None and names is not None:
+                self.claims.route_changed(route, names)
 
     def put_revision(self, record: CanaryRevision) -> None:
         held = self._revisions[record.canary].get(record.name)
@@ -231,18 +239,8 @@ class World:
         return canary
 
     def _profile(self, canary: Canary) -> None:
-        self._index.put(
-            Profile(
-                ref=canary.ref,
-                # Nothing that only hints at a canary may mean a drill's, or find two where there is one.
-                active=canary.under_analysis and not canary.drill,
-                workloads=frozenset({canary.workload} - {""}),
-                stable_workloads=frozenset({canary.primary_workload} - {""}),
-                applications=frozenset({canary.workload, canary.service, canary.canary_service} - {""}),
-                versions=checks.versions_of(canary, self.workload(canary), self._labels),
-                hosts=self._hosts(canary),
-            )
-        )
+        versions = checks.versions_of(canary, self.workload(canary), self._labels)
+        self._index.put(profile(canary, versions, self._hosts(canary)))
 
     def _hosts(self, canary: Canary) -> frozenset[str]:
         hosts: set[str] = set()

@@ -43,24 +43,28 @@ DAEMON: Permissions = {
 }
 JOBS: Permissions = {"jobs.batch": {"get", "create"}}  # checks/job.py
 
+ROUTES = (
+    "virtualservices.networking.istio.io", "httproutes.gateway.networking.k8s.io",
+    "grpcroutes.gateway.networking.k8s.io", "ingresses.networking.k8s.io", "rollouts.argoproj.io",
+)  # fmt: skip
+"""Where people's acts stand when there is no Canary."""
+
 PEOPLE: dict[str, Permissions] = {
     "viewer": {"rollbacks.pullback.dev": READ, "canaryrevisions.pullback.dev": READ},
     "operator": {
         "rollbacks.pullback.dev": READ | {"create"},
         "canaryrevisions.pullback.dev": READ,
         "canaries.flagger.app": READ | {"patch"},
-        "virtualservices.networking.istio.io": READ,
-        "httproutes.gateway.networking.k8s.io": READ,
-        "grpcroutes.gateway.networking.k8s.io": READ,
+        **dict.fromkeys(ROUTES, READ),
+        "destinationrules.networking.istio.io": READ,
         "deployments.apps": READ,
     },
     "captain": {
-        "rollbacks.pullback.dev": READ | {"create", "delete"},
+        "rollbacks.pullback.dev": READ | {"create", "patch", "delete"},  # release is a patch
         "canaryrevisions.pullback.dev": READ,
         "canaries.flagger.app": READ | {"patch"},
-        "virtualservices.networking.istio.io": READ,
-        "httproutes.gateway.networking.k8s.io": READ,
-        "grpcroutes.gateway.networking.k8s.io": READ,
+        **dict.fromkeys(ROUTES, READ | {"patch"}),
+        "destinationrules.networking.istio.io": READ,
         "deployments.apps": READ,
     },
 }

@@ -35,10 +35,12 @@ async def test_status_shows_canaries_and_rollbacks_for_people(scene: Scene, pull
     code, out, err = await pullback("status")
     lines = [line.split() for line in out.splitlines()]
     assert (code, err) == (0, "")
-    assert lines[0] == ["NAMESPACE", "CANARY", "PHASE", "REVISION", "WEIGHT%", "STAGE", "SOAK-LEFT",
+    assert lines[0] == ["NAMESPACE", "CANARY", "DRIVER", "PHASE", "REVISION", "WEIGHT%", "STAGE", "SOAK-LEFT",
                         "TRAFFIC-INCREASE", "ROLLBACK"]  # fmt: skip
     # Nobody runs that would have recorded since when it is at 10%.
-    assert [scene.namespace, "podinfo", "Progressing", "7b8cb8dc5d", "10", "-", "-", "cannot-know", "-"] in lines
+    assert [
+        scene.namespace, "podinfo", "Flagger", "Progressing", "7b8cb8dc5d", "10", "-", "-", "cannot-know", "-",
+    ] in lines  # fmt: skip
 
 
 @pytest.mark.parametrize("output", ["json", "yaml"])

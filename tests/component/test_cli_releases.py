@@ -123,9 +123,10 @@ async def test_a_release_on_its_way_is_shown_with_all_that_holds_it(captains: Ca
     lines = [line.split() for line in out.splitlines()]
     assert (code, err) == (0, "")
     assert lines[:2] == [
-        ["NAMESPACE", "CANARY", "PHASE", "REVISION", "WEIGHT%", "STAGE", "SOAK-LEFT", "TRAFFIC-INCREASE", "ROLLBACK"],
-        [shop, "podinfo", "Progressing", REVISION, "10", "5%", "20", "min", "paused", "-"],
-    ]
+        ["NAMESPACE", "CANARY", "DRIVER", "PHASE", "REVISION", "WEIGHT%", "STAGE", "SOAK-LEFT", "TRAFFIC-INCREASE",
+         "ROLLBACK"],
+        [shop, "podinfo", "Flagger", "Progressing", REVISION, "10", "5%", "20", "min", "paused", "-"],
+    ]  # fmt: skip
     said = block(out, f"{shop}/podinfo  revision {REVISION}  Progressing at 10%")
     assert said["stage"].endswith(", soak 30 min, 20 min of its soak left")
     assert said["paused"] == "by alice: lunch"

@@ -146,3 +146,32 @@ async def test_what_flagger_drives_is_flaggers(cluster: Cluster, scene: Scene, t
         assert await fire(daemon, builders.alert(scene.namespace)) == "ROLL_BACK alert-fires"
         record = await scene.record("Proved")
         assert record["spec"]["canaryRef"]["kind"] == "Canary"
+
+
+async def test_a_canarys_own_route_finds_its_stable_side_in_the_main_one(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    """Two objects, neither of which tells the whole: people who opt in by a host of their own."""
+    document = undriven.routes(scene.namespace, 0)
+    document["metadata"]["name"] = "early"
+    document["spec"] = {
+        "hosts": ["early.summit.internal"], "http": [{"route": [{"destination": {"host": f"{NAME}-canary"}}]}],
+    }  # fmt: skip
+    main = undriven.routes(scene.namespace, 0)
+    main["spec"]["http"] = [{"route": [{"destination": {"host": NAME}}]}]
+    await scene.create(DEPLOYMENTS, undriven.workload(scene.namespace, "canary", "v4"))
+    await scene.create(ROUTES, document)
+    async with running(cluster, tmp_path) as daemon:
+        told = by_version(scene, "v4")
+        assert await fire(daemon, told) == "IGNORE unmatched"  # it is all there is: no canary
+        await scene.create(ROUTES, main)
+
+        async def known() -> bool:
+            _, listed = await daemon.get("/api/v1/canaries")
+            return '"early"' in listed
+
+        await eventually(known)
+        assert await fire(daemon, told) == "ROLL_BACK alert-fires"
+        await scene.record("Proved")
+    (rule,) = (await scene.get(ROUTES, "early"))["spec"]["http"]
+    assert rule["route"] == [{"destination": {"host": NAME}}]

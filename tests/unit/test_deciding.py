@@ -209,6 +209,14 @@ STANDS: dict[str, tuple[Evidence, tuple[str, str]]] = {
     "it is held at zero": (standing(routes=ZERO), ("ROLL_BACK", "rollback-in-force")),
     "another revision has begun": (
         standing(canary=facts.canary(revision="rev3")), ("IGNORE", "new-revision-began")),
+    "a person has released it": (standing(record=facts.record(released_by="captain")), ("IGNORE", "released")),
+    "nobody drives it, and its workload is gone": (
+        standing(canary=facts.undriven(revision="")), ("ROLL_BACK", "rollback-in-force")),
+    "nobody drives it, and the stable side is gone by now": (
+        standing(canary=facts.undriven(), stable=facts.workload(replicas=0)), ("ESCALATE", "stable-is-gone")),
+    "nobody drives it, it is at zero, and the stable side is gone": (
+        standing(canary=facts.undriven(), stable=facts.workload(replicas=0), routes=ZERO),
+        ("ROLL_BACK", "rollback-in-force")),
     "the canary is gone": (standing(canary=None), ("IGNORE", "canary-gone")),
     "promotion overtook us": (
         standing(canary=facts.canary(CanaryPhase.PROMOTING)), ("ESCALATE", "promotion-under-way")),

@@ -56,7 +56,7 @@ TOLD: dict[str, tuple[Gate, GateEvidence, bool, Reason, str]] = {
         confirm_rollout, evidence(results=(UNDECIDED, RUNNING)), False, Reason.CHECK_RUNNING, "errors: running"),
     "a new revision while a rollback is in force": (
         confirm_rollout, evidence(rollback="podinfo-rev2"), False, Reason.ROLLBACK_IN_FORCE,
-        "Rollback podinfo-rev2 of revision rev2 is in force; to lift it: kubectl delete rollback podinfo-rev2 -n shop"),
+        "Rollback podinfo-rev2 of revision rev2 is in force; to lift it: pullback release podinfo -n shop"),
     "a new revision while the watch is stale": (
         confirm_rollout, evidence(fresh=False), False, Reason.CANNOT_KNOW,
         "what is known of the canary is too old, or not complete yet, to raise traffic on"),
@@ -73,7 +73,7 @@ TOLD: dict[str, tuple[Gate, GateEvidence, bool, Reason, str]] = {
         "the hook's checksum is not known to be that of revision rev2"),
     "acceptance while a rollback is in force": (
         pre_rollout, evidence(rollback="podinfo-rev2"), False, Reason.ROLLBACK_IN_FORCE,
-        "Rollback podinfo-rev2 of revision rev2 is in force; to lift it: kubectl delete rollback podinfo-rev2 -n shop"),
+        "Rollback podinfo-rev2 of revision rev2 is in force; to lift it: pullback release podinfo -n shop"),
     # -- rollout
     "healthy": (rollout, evidence(), True, Reason.OPEN, "passed: errors"),
     "nothing to check": (rollout, evidence(results=()), True, Reason.OPEN, "nothing to check"),
@@ -172,7 +172,7 @@ TOLD: dict[str, tuple[Gate, GateEvidence, bool, Reason, str]] = {
         promotion, evidence(**APPROVED, results=(FAILED,)), False, Reason.CHECK_FAILED, "errors: 5% <= 1%"),
     "approved while a rollback is in force": (
         promotion, evidence(**APPROVED, rollback="podinfo-rev2"), False, Reason.ROLLBACK_IN_FORCE,
-        "Rollback podinfo-rev2 of revision rev2 is in force; to lift it: kubectl delete rollback podinfo-rev2 -n shop"),
+        "Rollback podinfo-rev2 of revision rev2 is in force; to lift it: pullback release podinfo -n shop"),
 }  # fmt: skip
 
 

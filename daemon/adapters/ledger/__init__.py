@@ -8,12 +8,20 @@ from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import ROLLBACKS
 from daemon.adapters.ledger.reading import read_rollback
 from daemon.adapters.ledger.revisions import KubernetesRevisions, read_revision
-from daemon.adapters.ledger.writing import BEFORE, DECIDED_AT, RECEIVED_AT, as_document, as_status
+from daemon.adapters.ledger.writing import (
+    BEFORE,
+    DECIDED_AT,
+    RECEIVED_AT,
+    RELEASED_BY,
+    RELEASED_REASON,
+    as_document,
+    as_status,
+)
 from daemon.model import errors
 from daemon.model.rollback import Amendment, NewRollback, Rollback
 
-__all__ = ["BEFORE", "DECIDED_AT", "RECEIVED_AT", "KubernetesLedger", "KubernetesRevisions",
-           "as_document", "as_status", "read_revision", "read_rollback"]  # fmt: skip
+__all__ = ["BEFORE", "DECIDED_AT", "RECEIVED_AT", "RELEASED_BY", "RELEASED_REASON", "KubernetesLedger",
+           "KubernetesRevisions", "as_document", "as_status", "read_revision", "read_rollback"]  # fmt: skip
 
 
 class KubernetesLedger:

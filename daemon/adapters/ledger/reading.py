@@ -7,7 +7,7 @@ from typing import Any
 
 from daemon.adapters import times
 from daemon.adapters.ledger import aftermath, fields
-from daemon.adapters.ledger.writing import BEFORE, DECIDED_AT, RECEIVED_AT
+from daemon.adapters.ledger.writing import BEFORE, DECIDED_AT, RECEIVED_AT, RELEASED_BY, RELEASED_REASON
 from daemon.model.canary import CanaryRef
 from daemon.model.drill import DrillOutcome, DrillResult
 from daemon.model.notice import Severity
@@ -59,6 +59,8 @@ def read_rollback(document: Mapping[str, Any]) -> Rollback:
         evidence=aftermath.read_evidence(status.get("evidence")),
         cleanup=aftermath.read_cleanup(status.get("cleanup")),
         notices=aftermath.read_notices(status.get("notices")),
+        released_by=fields.text(annotations, RELEASED_BY).strip(),
+        released_reason=fields.text(annotations, RELEASED_REASON).strip(),
         canary_kind=fields.canary_kind(spec.get("canaryRef")),
         drill=bool(spec.get("drill")),
         drill_result=_read_drill(status.get("drill")),

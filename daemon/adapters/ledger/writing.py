@@ -17,6 +17,10 @@ DECIDED_AT = "pullback.dev/decided-at"
 BEFORE = "pullback.dev/before"
 """JSON of ``weights`` and ``originals``: what the routes said when the rollback was decided."""
 
+RELEASED_BY = "pullback.dev/released-by"
+RELEASED_REASON = "pullback.dev/released-reason"
+"""A person's: the hold is lifted, and what was re-pointed is put back."""
+
 _BEFORE_MOST = 128 * 1024  # of the 256 KiB that all annotations together may take
 _TEXT_MOST = 1024
 _SIGNAL_VALUE_MOST = 2048

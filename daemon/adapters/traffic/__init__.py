@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import Resource
+from daemon.adapters.traffic.patched import patched
 from daemon.model import errors
 from daemon.model.route import Original, PatchOperation, RouteObject, RoutePatch, RouteRef, RouteView, Sides
 
@@ -83,6 +84,13 @@ class Routes:
         ours = [original for original in originals if original.route == route.ref]
         operations = self._kinds[route.ref.kind].restore(route, ours) if ours else ()
         return RoutePatch(route.ref, operations, (), ()) if operations else None
+
+    def remembered(self, route: RouteObject, originals: Sequence[Original], cluster_domain: str) -> Sides | None:
+        """What the object told of a canary before these places in it were changed; None where that is lost."""
+        patch = self.restore(route, originals)
+        if patch is None:
+            return None
+        return self._kinds[route.ref.kind].claim(patched(route, patch.operations), cluster_domain)
 
     def pending(self, route: RouteObject) -> str:
         return self._kinds[route.ref.kind].pending(route)
