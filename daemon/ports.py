@@ -82,6 +82,10 @@ class Canaries(Protocol):
         """Puts it back and takes the note away. Raises Conflict when it is not ``found`` any more."""
         ...
 
+    async def abort(self, canary: CanaryRef) -> Canary:
+        """Tells the controller to give the revision up. Idempotent."""
+        ...
+
     async def use_approval(self, canary: CanaryRef, approval: Approval, began: datetime.datetime) -> Canary:
         """Notes that this very approval has opened the promotion of the analysis that began then. Raises Conflict when
         it is not there any more."""

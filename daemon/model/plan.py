@@ -22,6 +22,13 @@ class RestoreRoute:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class AbortRelease:
+    """Tell the canary's controller to give the revision up."""
+
+    canary: CanaryRef
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class OpenRecord:
     """Create the record: the intent becomes durable."""
 
@@ -52,7 +59,7 @@ class OpenGate:
     fingerprints: tuple[str, ...]
 
 
-Step = ZeroRoute | RestoreRoute | OpenRecord | AmendRecord | CloseGate | OpenGate
+Step = ZeroRoute | RestoreRoute | AbortRelease | OpenRecord | AmendRecord | CloseGate | OpenGate
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ rollback plans nothing.
 import dataclasses
 import datetime
 
-from daemon.model.canary import FLAGGER_CANARY, Canary
+from daemon.model.canary import FLAGGER_CANARY, Canary, Controller
 from daemon.model.decision import HANDS_OFF, Decision, Evidence, Intent, Reason, Verdict
-from daemon.model.plan import AmendRecord, OpenGate, OpenRecord, Plan, RestoreRoute, Step, ZeroRoute
+from daemon.model.plan import AbortRelease, AmendRecord, OpenGate, OpenRecord, Plan, RestoreRoute, Step, ZeroRoute
 from daemon.model.rollback import (
     FINISHED,
     Amendment,
@@ -38,7 +38,7 @@ def plan(evidence: Evidence, decision: Decision) -> Plan:
         return Plan()
     steps: list[Step] = []
     if moves_traffic(intent, decision):
-        steps += [ZeroRoute(route.zero) for route in evidence.routes if route.zero is not None]
+        steps += _brakes(evidence)
     if decision.reason is Reason.RELEASED and evidence.restorations != () and not evidence.write_refused:
         # The record ends after them: whoever dies in between leaves what is missing to the next look.
         return Plan(tuple(RestoreRoute(patch) for patch in evidence.restorations or ()))
@@ -50,6 +50,35 @@ def plan(evidence: Evidence, decision: Decision) -> Plan:
         if amendment:
             steps.append(AmendRecord(evidence.record, amendment))
     return Plan(tuple(steps))
+
+
+_FOLLOWS = 15.0
+"""Seconds in which a controller that has shrunk the stable side may scale it up and move the traffic itself."""
+
+
+def brakes_wait(evidence: Evidence) -> float | None:
+    """Seconds until the routes are written, where their controller has been given a moment; None where not."""
+    canary, intent = evidence.canary, evidence.intent
+    if canary is None or intent is None or not canary.shares_capacity or evidence.routes_at_zero:
+        return None
+    left = _FOLLOWS - (evidence.now - intent.decided_at).total_seconds()
+    return left if left > 0 else None
+
+
+def _brakes(evidence: Evidence) -> list[Step]:
+    """The routes at once, and the word to a controller that takes one: it would write its weights again.
+
+    Where the controller has shrunk the stable side (Argo Rollouts' dynamicStableScale), all the traffic at once would
+    find too few pods: it gets a moment to move the traffic as stable grows.
+    """
+    canary = evidence.canary
+    assert canary is not None  # noqa: S101 - what moves traffic has a canary
+    steps: list[Step] = []
+    if canary.controller is Controller.ARGO and not canary.aborting:
+        steps.append(AbortRelease(canary.ref))
+    if brakes_wait(evidence) is not None:
+        return steps
+    return [ZeroRoute(route.zero) for route in evidence.routes if route.zero is not None] + steps
 
 
 def _bakes(evidence: Evidence, decision: Decision) -> bool:

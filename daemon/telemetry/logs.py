@@ -11,7 +11,7 @@ from daemon.model.canary import CanaryRef
 from daemon.model.decision import Decision, Intent, Reason, Verdict
 from daemon.model.errors import NeighbourError
 from daemon.model.outcome import StepOutcome
-from daemon.model.plan import AmendRecord, CloseGate, OpenGate, OpenRecord, RestoreRoute, ZeroRoute
+from daemon.model.plan import AbortRelease, AmendRecord, CloseGate, OpenGate, OpenRecord, RestoreRoute, ZeroRoute
 from daemon.model.rollback import Rollback
 from daemon.model.route import RouteView
 from daemon.model.signal import Alert, Hook, HookType, MalformedAlert, Source
@@ -164,6 +164,8 @@ def _describe(outcome: StepOutcome) -> tuple[str, str]:
             return "zero-route", str(patch.route)
         case RestoreRoute(patch):
             return "restore-route", str(patch.route)
+        case AbortRelease(canary):
+            return "abort-release", str(canary)
         case OpenRecord(record):
             return "open-record", f"{record.namespace}/{record.name}"
         case AmendRecord(record, amendment):

@@ -10,7 +10,17 @@ from typing import assert_never
 from daemon import ports
 from daemon.model import errors
 from daemon.model.outcome import Outcome, StepOutcome
-from daemon.model.plan import AmendRecord, CloseGate, OpenGate, OpenRecord, Plan, RestoreRoute, Step, ZeroRoute
+from daemon.model.plan import (
+    AbortRelease,
+    AmendRecord,
+    CloseGate,
+    OpenGate,
+    OpenRecord,
+    Plan,
+    RestoreRoute,
+    Step,
+    ZeroRoute,
+)
 from daemon.model.rollback import Amendment, Rollback
 from daemon.model.route import RouteObject, RouteRef
 from daemon.workflow.route_index import RouteNames
@@ -120,6 +130,8 @@ class Executor:
             case ZeroRoute(patch) | RestoreRoute(patch):
                 written = await self._routes.write(patch)
                 self._world.put_route(written, self._names(written))
+            case AbortRelease(canary):
+                self._world.put_canary(await self._canaries.abort(canary))
             case OpenRecord(record):
                 self._world.put_record(await self._ledger.open(record))
             case AmendRecord(record, amendment):

@@ -156,6 +156,8 @@ class Prover:
         return "; ".join(f"{ref}: {why}" for ref, why in reasons if why)
 
     def _routes_statement(self, canary: Canary, seconds: float) -> str:
+        if not self._world.routes_known(canary):
+            return f"the canary has had no pods for {seconds:.1f} s; routes of {canary.provider} cannot be read here"
         routes = self._world.routes(canary)
         names = ", ".join(f"{route.ref} at resourceVersion {route.resource_version}" for route in routes)
         return f"routes read back at 0 for {seconds:.1f} s: {names or 'no route reaches the canary'}"

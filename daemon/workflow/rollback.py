@@ -207,6 +207,9 @@ class Passes:
 
     @staticmethod
     def _until_deadline(standing: Standing, evidence: Evidence) -> float | None:
+        wait = planning.brakes_wait(evidence)
+        if wait is not None:
+            return wait
         if standing.intent is None or standing.escalated or standing.proof is not None:
             return None
         if evidence.record is not None and evidence.record.timeline.proved_at is not None:
