@@ -100,6 +100,22 @@ class Canaries(Protocol):
         ...
 
 
+class Brakes(Protocol):
+    """What stops a canary whose route cannot be written."""
+
+    async def divert(self, namespace: str, canary: str, stable: str) -> None:
+        """Points one Service at the pods of the other. Idempotent; raises Refused where they are of another shape."""
+        ...
+
+    async def undivert(self, namespace: str, canary: str) -> None:
+        """Gives it its own pods back, if we have taken them. Idempotent."""
+        ...
+
+    async def scale_down(self, workload: Workload) -> None:
+        """Raises Conflict when the workload is no longer the one that was seen."""
+        ...
+
+
 class Revisions(Protocol):
     """The records of revisions on their way up."""
 

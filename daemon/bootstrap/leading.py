@@ -13,7 +13,9 @@ from daemon.adapters.canary_objects import CanaryObjects
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.watches import Watches
 from daemon.adapters.lease import KubernetesLease
+from daemon.adapters.second_brake import KubernetesBrakes
 from daemon.bootstrap.seeing import Sight, Surroundings
+from daemon.model.brake import SecondBrake
 from daemon.model.lease import Terms
 from daemon.model.notice import Manner
 from daemon.policy import cleaning, wording
@@ -29,6 +31,7 @@ from daemon.workflow.outbox import Outbox
 from daemon.workflow.pruning import Pruning
 from daemon.workflow.recording import Recorder, RevisionRecorder
 from daemon.workflow.telling import Telling
+from daemon.workflow.undiverting import Undiverting
 from daemon.workflow.watchdog import Watchdog
 
 _OWN_NAMESPACE = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -70,6 +73,8 @@ def after_zero(
             ),
         ),
     ]
+    if settings.rollback.second_brake is not SecondBrake.OFF:
+        duties.append(Undiverting(world=sight.world, brakes=KubernetesBrakes(client)))
     if settings.follow_ups.helm:
         duties.append(_helm(settings, surroundings, sight, client, recorder))
     duties += _tellers(settings, surroundings, sight, client, channels, recorder, observer)

@@ -216,6 +216,10 @@ class Evidence:
     checksum: str = ""
     resolved: frozenset[tuple[str, datetime.datetime]] = frozenset()
     write_refused: str = ""
+    divert_refused: bool = False
+    """The canary's Service cannot stand for the stable one."""
+    second_brake: str = ""
+    """What was done in place of the write that is refused."""
     rehearsing: bool = False
     """The daemon only writes down what it would do."""
     bakes_until: datetime.datetime | None = None

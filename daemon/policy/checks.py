@@ -251,7 +251,8 @@ def write_is_accepted(evidence: Evidence) -> Decision | None:
     """A write that is refused for good needs a person now, not at the deadline."""
     if not evidence.write_refused or evidence.routes_at_zero:
         return None
-    return Decision(Verdict.ESCALATE, Reason.WRITE_REFUSED, evidence.write_refused)
+    instead = f"; second brake: {evidence.second_brake}" if evidence.second_brake else ""
+    return Decision(Verdict.ESCALATE, Reason.WRITE_REFUSED, evidence.write_refused + instead)
 
 
 def whose_clock(evidence: Evidence) -> str:

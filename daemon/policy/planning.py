@@ -8,6 +8,7 @@ rollback plans nothing.
 import dataclasses
 import datetime
 
+from daemon.model.brake import SecondBrake
 from daemon.model.canary import FLAGGER_CANARY, Canary, Controller
 from daemon.model.decision import HANDS_OFF, Decision, Evidence, Intent, Reason, Verdict
 from daemon.model.plan import AbortRelease, AmendRecord, OpenGate, OpenRecord, Plan, RestoreRoute, Step, ZeroRoute
@@ -22,7 +23,7 @@ from daemon.model.rollback import (
     Timeline,
 )
 from daemon.model.route import Original, RouteRef
-from daemon.policy import checks
+from daemon.policy import braking, checks
 
 _FAILED_ENDINGS = frozenset({Reason.REVISION_PROMOTED, Reason.NO_ACTIVE_CANARY})
 """Endings in which the canary was not, or not for good, pulled back."""
@@ -31,7 +32,7 @@ _ORDER = (RollbackPhase.PENDING, RollbackPhase.ESCALATED, RollbackPhase.ZEROED, 
           RollbackPhase.DRY_RUN, RollbackPhase.FAILED, RollbackPhase.COMPLETED)  # fmt: skip
 
 
-def plan(evidence: Evidence, decision: Decision) -> Plan:
+def plan(evidence: Evidence, decision: Decision, second_brake: SecondBrake = SecondBrake.OFF) -> Plan:
     """The steps a standing (or just beginning) rollback needs now."""
     intent = evidence.intent
     if intent is None:
@@ -39,6 +40,8 @@ def plan(evidence: Evidence, decision: Decision) -> Plan:
     steps: list[Step] = []
     if moves_traffic(intent, decision):
         steps += _brakes(evidence)
+        instead = braking.second_brake(evidence, second_brake)
+        steps += [instead] if instead is not None else []
     if decision.reason is Reason.RELEASED and evidence.restorations != () and not evidence.write_refused:
         # The record ends after them: whoever dies in between leaves what is missing to the next look.
         return Plan(tuple(RestoreRoute(patch) for patch in evidence.restorations or ()))
@@ -194,6 +197,13 @@ def progress(evidence: Evidence, intent: Intent, record: Rollback, decision: Dec
         reach(Milestone.ESCALATED, RollbackPhase.ESCALATED, decision.reason, decision.detail)
         phase = RollbackPhase.ESCALATED
     taken_down = moves_traffic(intent, decision) or decision.reason is Reason.FAILURE_ACCEPTED
+    if evidence.second_brake:
+        text = f"a route cannot be written ({evidence.write_refused}); {evidence.second_brake}"
+        if Milestone.SECOND_BRAKE not in conditions:
+            message = text
+        conditions.setdefault(
+            Milestone.SECOND_BRAKE, Condition(Milestone.SECOND_BRAKE, Reason.WRITE_REFUSED, text, evidence.now)
+        )
     if record.timeline.zeroed_at is None and evidence.zero_since is not None and taken_down:
         done = dataclasses.replace(done, zeroed_at=evidence.zero_since)
         text = f"routes at 0: {', '.join(str(route.ref) for route in evidence.routes) or 'none reach the canary'}"

@@ -14,10 +14,12 @@ from daemon.model.plan import (
     AbortRelease,
     AmendRecord,
     CloseGate,
+    DivertService,
     OpenGate,
     OpenRecord,
     Plan,
     RestoreRoute,
+    ScaleCanary,
     Step,
     ZeroRoute,
 )
@@ -44,6 +46,7 @@ class Executor:
         names: Callable[[RouteObject], RouteNames],
         canaries: ports.Canaries,
         ledger: ports.Ledger,
+        brakes: ports.Brakes,
         clock: ports.Clock,
     ) -> None:
         self._world = world
@@ -51,6 +54,7 @@ class Executor:
         self._names = names
         self._canaries = canaries
         self._ledger = ledger
+        self._brakes = brakes
         self._clock = clock
 
     async def execute(self, plan: Plan, told: Callable[[StepOutcome], None]) -> Outcome:
@@ -132,6 +136,10 @@ class Executor:
                 self._world.put_route(written, self._names(written))
             case AbortRelease(canary):
                 self._world.put_canary(await self._canaries.abort(canary))
+            case DivertService(_, namespace, service, stable):
+                await self._brakes.divert(namespace, service, stable)
+            case ScaleCanary(_, workload):
+                await self._brakes.scale_down(workload)
             case OpenRecord(record):
                 self._world.put_record(await self._ledger.open(record))
             case AmendRecord(record, amendment):

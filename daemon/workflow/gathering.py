@@ -71,6 +71,8 @@ class Gatherer:
             checksum=standing.checksums.get(identity, ""),
             resolved=frozenset(standing.resolved),
             write_refused=standing.write_refused,
+            divert_refused=standing.divert_refused,
+            second_brake=standing.second_brake,
             rehearsing=self._rehearsing,
             bakes_until=self.bakes_until(canary) if canary else None,
             bakes_since=self._promotion_began(canary) if canary else None,
