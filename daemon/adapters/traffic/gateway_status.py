@@ -19,10 +19,10 @@ def pending(route: RouteObject) -> str:
     Every parent that ever took the route has to have taken this generation: one that lags still sends by the one
     before. A condition that names no generation says nothing of this one.
 
-    A route without any status is pending for ever. Whoever has a gateway that writes none cannot learn from the API
-    what it does; for them this line is true, and the proof has to come from the traffic itself (no requests at the
-    canary, or no endpoints), which is the stronger one anyway. Taken for live, a write that no gateway has seen would
-    be called a proved zero.
+    A route without any status is pending for ever. Whoever has a gateway that writes none does not want to be called
+    at every rollback, but nobody can learn from the API what such a gateway does: only the traffic itself can tell (no
+    requests at the canary, or no endpoints). Taken for live, a write that no gateway has seen would be called a proved
+    zero.
     """
     listed = route.status.get("parents")
     parents = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
