@@ -79,6 +79,11 @@ def _listener(port: int, routes_path: Path) -> dict[str, Any]:
         "stat_prefix": "ingress",
         "rds": {"route_config_name": ROUTES_NAME, "config_source": source},
         "http_filters": [
+            # Does nothing but where a route says so: shares of a rule that lead nowhere.
+            {
+                "name": "envoy.filters.http.fault",
+                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault"},
+            },
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},

@@ -1,18 +1,15 @@
-"""The little istiod of the sandbox: what the VirtualServices say becomes what Envoy does.
+"""The little istiod of the sandbox, and its gateway controller: what the routes say becomes what Envoy does.
 
-It watches VirtualServices over the Kubernetes API like the real one (list, watch, list again when the watch
-is too old or breaks), translates all of them and swaps Envoy's routes. For every resourceVersion it keeps
-when Envoy was seen to use it, so that the demo's stopwatch can tell "written to the API" from "in force for
-users".
+It watches VirtualServices, HTTPRoutes or both over the Kubernetes API like the real ones, translates all of them and
+swaps Envoy's routes. For every resourceVersion it keeps when Envoy was seen to use it, so that the demo's stopwatch can
+tell "written to the API" from "in force for users"; into HTTPRoutes it writes that it has taken them over, once it has.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -21,24 +18,35 @@ import aiohttp
 
 from daemon.sandbox.delegating import TranslationError
 from daemon.sandbox.envoy import RoutesRejectedError, Swap
+from daemon.sandbox.following import Following
+from daemon.sandbox.gateway_status import StatusWriter
+from daemon.sandbox.gateway_translating import UnsupportedRouteError, translate_http_routes
 from daemon.sandbox.translating import reached, translate
 
-PATH = "/apis/networking.istio.io/v1/{namespace}virtualservices"
-WATCH_SECONDS = 60
-RETRY_SECONDS = 0.2
-PAUSE_SECONDS = 0.02
+VIRTUAL_SERVICE, HTTP_ROUTE = "VirtualService", "HTTPRoute"
+PATHS = {
+    VIRTUAL_SERVICE: "/apis/networking.istio.io/v1/{namespace}virtualservices",
+    HTTP_ROUTE: "/apis/gateway.networking.k8s.io/v1/{namespace}httproutes",
+}
 REMEMBERED = 10_000
+
+Json = dict[str, Any]
 
 
 class DataPlane(Protocol):
     """What the mesh drives: Envoy, or a recorder in a test."""
+
+    @property
+    def clusters(self) -> Collection[str]:
+        """Whom it can send requests to."""
+        ...
 
     async def swap(self, routes: Mapping[str, Any], version: str) -> Swap: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One state of the VirtualServices in force: who changed last, seen, moved and confirmed when (epoch).
+    """One state of the routes in force: who changed last, seen, moved and confirmed when (epoch).
 
     `reaches` are the clusters that get requests while it is in force.
     """
@@ -50,13 +58,9 @@ class Applied:
     reaches: frozenset[str] = frozenset()
 
 
-class _StartAgainError(Exception):
-    """The watch cannot go on from where it was; only a new list can."""
-
-
 @dataclass(slots=True)
 class Mesh:
-    """`async with Mesh(...)` keeps the data plane in step with the VirtualServices of one namespace, or all.
+    """`async with Mesh(...)` keeps the data plane in step with the routes of these kinds in one namespace, or all.
 
     `failure` is None, or the reason why the last state that was seen is not in force.
     """
@@ -65,24 +69,34 @@ class Mesh:
     data_plane: DataPlane
     session: aiohttp.ClientSession
     namespace: str | None = None
+    kinds: Sequence[str] = (VIRTUAL_SERVICE,)
     applied: dict[str, Applied] = field(default_factory=dict)
     failure: str | None = None
-    _services: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _followed: dict[str, Following] = field(default_factory=dict)
+    _unapplied: list[str] = field(default_factory=list)
+    _in_force: tuple[Json, Swap] | None = None
+    _applying: asyncio.Lock = field(default_factory=asyncio.Lock)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _task: asyncio.Task[None] | None = None
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="sandbox-mesh")
+        within = f"namespaces/{self.namespace}/" if self.namespace else ""
+        for kind in self.kinds:
+            url = self.api_url.rstrip("/") + PATHS[kind].format(namespace=within)
+            self._followed[kind] = Following(url, self.session, self._apply, self._troubled)
+        for kind, followed in self._followed.items():
+            self._tasks.append(asyncio.create_task(followed.run(), name=f"sandbox-mesh-{kind}"))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception):  # a defect of its own: its cancellation is none
+                raise ended
 
     async def wait_until_applied(self, resource_version: str, *, timeout: float = 5.0) -> Applied:
         """When a written resourceVersion was in force; a `TimeoutError` carries the reason known so far."""
@@ -105,88 +119,53 @@ class Mesh:
             reaching = cluster in applied.reaches
         return None
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                version = await self._list()
-                while True:
-                    version = await self._watch(version)
-            except _StartAgainError:
-                self.failure = "the watch was too old to go on; listing again"
-            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                self.failure = f"the Kubernetes API cannot be watched: {str(error) or type(error).__name__}"
-            await asyncio.sleep(RETRY_SECONDS)
+    def _troubled(self, why: str) -> None:
+        self.failure = why
 
-    def _url(self) -> str:
-        within = f"namespaces/{self.namespace}/" if self.namespace else ""
-        return self.api_url.rstrip("/") + PATH.format(namespace=within)
-
-    async def _list(self) -> str:
-        async with self.session.get(self._url(), timeout=aiohttp.ClientTimeout(total=10)) as response:
-            response.raise_for_status()
-            found = await response.json()
-        self._services = {_key(item): item for item in found["items"]}
-        version = str(found["metadata"]["resourceVersion"])
-        await self._apply([version, *(_version(item) for item in self._services.values())])
-        return version
-
-    async def _watch(self, version: str) -> str:
-        """Follow changes until the server ends the stream; returns where to go on."""
-        async with aclosing(self._events(version)) as events:
-            async for kind, item in events:
-                if kind == "ERROR":
-                    raise _StartAgainError
-                version = _version(item)
-                if kind == "BOOKMARK":
-                    continue
-                if kind == "DELETED":
-                    self._services.pop(_key(item), None)
-                else:
-                    self._services[_key(item)] = item
-                await self._apply([version])
-        await asyncio.sleep(PAUSE_SECONDS)  # a server that ends every watch at once is not asked in a tight loop
-        return version
-
-    async def _events(self, version: str) -> AsyncGenerator[tuple[str, Mapping[str, Any]], None]:
-        query = {
-            "watch": "true",
-            "resourceVersion": version,
-            "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(WATCH_SECONDS),
-        }
-        # No limit on one line, and a little more than the server was asked for on the whole.
-        timeout = aiohttp.ClientTimeout(total=WATCH_SECONDS + 10, sock_connect=5)
-        async with self.session.get(self._url(), params=query, timeout=timeout) as response:
-            if response.status == 410:
-                raise _StartAgainError
-            response.raise_for_status()
-            rest = b""
-            async for chunk in response.content.iter_any():
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in filter(None, lines):
-                    event = json.loads(line)
-                    yield event["type"], event["object"]
+    def _objects(self, kind: str) -> list[Mapping[str, Any]]:
+        return list(self._followed[kind].objects.values()) if kind in self._followed else []
 
     async def _apply(self, versions: list[str]) -> None:
         seen_at = time.time()
-        try:
-            routes = translate(self._services.values())
-            swap = await self.data_plane.swap(routes, versions[0])
-        except (TranslationError, RoutesRejectedError, aiohttp.ClientError) as error:
-            self.failure = str(error) or type(error).__name__
-        else:
-            self.failure = None
-            for version in versions:
-                applied = Applied(version, seen_at, swap.moved_at, swap.confirmed_at, reached(routes))
-                self.applied.setdefault(version, applied)
-            while len(self.applied) > REMEMBERED:
-                del self.applied[next(iter(self.applied))]
-        self._changed.set()
+        async with self._applying:
+            self._unapplied += versions
+            if not all(followed.listed for followed in self._followed.values()):
+                return  # without the other kind's routes their hosts would be cut off
+            versions, self._unapplied = self._unapplied, []
+            routes = self._objects(HTTP_ROUTE)
+            status = StatusWriter(self.api_url, self.session)
+            try:
+                translated = self._translated(routes)
+                swap = await self._swapped(translated, versions[0])
+            except (TranslationError, RoutesRejectedError, aiohttp.ClientError) as error:
+                self.failure = str(error) or type(error).__name__
+                if isinstance(error, UnsupportedRouteError):
+                    await status.one_refused(error, routes, self.data_plane.clusters)
+            else:
+                self.failure = None
+                self._remember(versions, seen_at, swap, reached(translated))
+                await status.all_taken_over(routes, self.data_plane.clusters)
+            finally:
+                self._changed.set()
 
+    def _translated(self, routes: Sequence[Mapping[str, Any]]) -> Json:
+        translated = translate(self._objects(VIRTUAL_SERVICE))
+        hosts = translate_http_routes(routes, self.data_plane.clusters)
+        taken = {domain for host in translated["virtual_hosts"] for domain in host["domains"]}
+        if both := sorted(taken.intersection(host["name"] for host in hosts)):
+            raise TranslationError(f"{', '.join(both)}: in VirtualServices as well as in HTTPRoutes")
+        return {**translated, "virtual_hosts": [*translated["virtual_hosts"], *hosts]}
 
-def _key(item: Mapping[str, Any]) -> str:
-    return f"{item['metadata'].get('namespace', '')}/{item['metadata']['name']}"
+    async def _swapped(self, routes: Json, version: str) -> Swap:
+        """What has changed nothing for Envoy (a status, an annotation) is in force since the swap before it."""
+        if self._in_force is None or self._in_force[0] != routes:
+            self._in_force = None  # a swap that fails leaves it open what Envoy will do
+            self._in_force = routes, await self.data_plane.swap(routes, version)
+        return self._in_force[1]
 
-
-def _version(item: Mapping[str, Any]) -> str:
-    return str(item["metadata"]["resourceVersion"])
+    def _remember(self, versions: Sequence[str], seen_at: float, swap: Swap, reaches: frozenset[str]) -> None:
+        for version in versions:
+            applied = Applied(version, seen_at, swap.moved_at, swap.confirmed_at, reaches)
+            self.applied.setdefault(version, applied)
+        while len(self.applied) > REMEMBERED:
+            del self.applied[next(iter(self.applied))]

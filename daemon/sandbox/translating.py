@@ -27,7 +27,7 @@ def translate(services: Iterable[Mapping[str, Any]], *, name: str = "app") -> Js
 
     Several VirtualServices for one host are merged in order of age, as a gateway does.
     """
-    ordered = sorted(services, key=_age)
+    ordered = sorted(services, key=age)
     by_name = {name_of(service): service for service in ordered}
     hosts: dict[str, tuple[list[str], list[Json]]] = {}
     for service in ordered:
@@ -45,11 +45,15 @@ def translate(services: Iterable[Mapping[str, Any]], *, name: str = "app") -> Js
 
 def reached(routes: Mapping[str, Any]) -> frozenset[str]:
     """The clusters that a RouteConfiguration sends at least some requests to, copies of requests included."""
-    actions = [route["route"] for host in routes["virtual_hosts"] for route in host["routes"]]
+    all_routes = (route for host in routes["virtual_hosts"] for route in host["routes"])
+    actions = [route["route"] for route in all_routes if "route" in route]  # others are answered by Envoy itself
     found = {action["cluster"] for action in actions if "cluster" in action}
     for action in actions:
         shares = (action.get("weighted_clusters") or {}).get("clusters") or []
-        found.update(share["name"] for share in shares if share["weight"] > 0)
+        # A share with settings of its own is one that ends at a fault, and reaches nobody.
+        found.update(
+            one["name"] for one in shares if one["weight"] > 0 and "typed_per_filter_config" not in one
+        )
         mirrors = action.get("request_mirror_policies") or []
         found.update(one["cluster"] for one in mirrors if one["runtime_fraction"]["default_value"]["numerator"] > 0)
     return frozenset(found)
@@ -65,7 +69,8 @@ def cluster_name(destination: Mapping[str, Any], namespace: str) -> str:
     return f"{host}|{subset}" if subset else host
 
 
-def _age(service: Mapping[str, Any]) -> tuple[str, str]:
+def age(service: Mapping[str, Any]) -> tuple[str, str]:
+    """What objects are ordered by where the older one wins, and of two as old the first by name."""
     return str(service["metadata"].get("creationTimestamp", "")), name_of(service)
 
 

@@ -65,6 +65,8 @@ class Zeroing:
         self._writes: list[PatchOperation] = []
         self._changes: list[WeightChange] = []
         self._originals: list[Original] = []
+        self._repointed: dict[tuple[int, int], Mapping[str, Any]] = {}
+        """What takes the place of a canary, by rule and place."""
 
     def view(self) -> RouteView:
         """The paths to the canary, and the write that closes them."""
@@ -104,7 +106,7 @@ class Zeroing:
         stable = [entry for entry in entries if entry.side is Side.STABLE]
         takers = stable
         if rule.sticky or not stable:
-            moved = [entry for entry in canaries if self._repoint(rule, entry, stable)]
+            moved = self._repointed_of(rule, canaries, _largest(stable).reference if stable else None)
             canaries = [entry for entry in canaries if entry not in moved]
             takers = stable or moved
         if not takers:
@@ -113,14 +115,24 @@ class Zeroing:
             self._reweigh(rule, entries, canaries, takers)
         return True
 
-    def _repoint(self, rule: Rule, canary: Entry, beside: list[Entry]) -> bool:
-        nearest = service_of(_largest(beside).reference, self._route.ref.namespace) if beside else None
+    def _repointed_of(self, rule: Rule, canaries: list[Entry], beside: Mapping[str, Any] | None) -> list[Entry]:
+        """The canaries that are re-pointed now. ``beside``: the stable backend of the same rule, if it has one."""
+        moved = [entry for entry in canaries if self._repoint(rule, entry, beside)]
+        if rule.sticky and moved and len(moved) < len(canaries):
+            # Weight 0 would not do for the others; what the first have become stands beside them now.
+            beside = self._repointed[rule.index, moved[0].index]
+            moved += [entry for entry in canaries if entry not in moved and self._repoint(rule, entry, beside)]
+        return moved
+
+    def _repoint(self, rule: Rule, canary: Entry, beside: Mapping[str, Any] | None) -> bool:
+        nearest = service_of(beside, self._route.ref.namespace) if beside is not None else None
         stable = self._known_counterparts().of(canary.reference, nearest)
         if stable is None:
             return False
         pointer = f"{rule.pointer}/backendRefs/{canary.index}"
         self._tests.extend(guards(pointer, canary.reference))
         self._writes.extend(changes(pointer, canary.reference, stable))
+        self._repointed[rule.index, canary.index] = stable
         left = {"backendRef": stable, "weight": canary.weight}
         self._remember(rule, "backendRef", canary.index, canary.reference, left)
         return True
@@ -173,10 +185,7 @@ class Zeroing:
 
     def _left(self, rule: Rule, backend: int) -> Mapping[str, Any]:
         """The backend that this write leaves at a place of the rule."""
-        for one in self._originals:
-            if (one.rule, one.field, one.index) == (rule.index, "backendRef", backend):
-                return dict(one.replaced_with["backendRef"])
-        return reference(backends(rule.body)[backend])
+        return self._repointed.get((rule.index, backend)) or reference(backends(rule.body)[backend])
 
     def _changed(self, path: str, share: float) -> None:
         self._changes.append(WeightChange(self._route.ref, path, round(100 * share, 4), 0.0))

@@ -429,6 +429,17 @@ def test_a_canary_whose_stable_side_nobody_knows_is_reported_and_the_rest_zeroed
     assert not seen(zeroed(document, sides), sides).at_zero
 
 
+def test_where_sessions_persist_a_canary_follows_the_one_that_can_be_re_pointed() -> None:
+    sides = dataclasses.replace(
+        FLAGGER,
+        canary_services=FLAGGER.canary_services | {("test", "lonely")},
+        stable_services=FLAGGER.stable_services | {("test", "web-primary")},
+    )
+    document = route(rule(to("lonely", 30), to("podinfo-canary", 30), **STICKY))
+
+    assert route(rule(to("podinfo-primary", 30), to("podinfo-primary", 30), **STICKY)) == zeroed(document, sides)
+
+
 def test_a_canary_beside_another_that_can_be_re_pointed_hands_over_its_weight() -> None:
     sides = dataclasses.replace(
         FLAGGER,
