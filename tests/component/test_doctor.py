@@ -318,7 +318,7 @@ async def test_by_files_no_cluster_is_asked(pullback: Pullback) -> None:
     ("arguments", "said"),
     [
         (("--rules", "/nonexistent"), "/nonexistent: No such file"),
-        (("--budget", "soon"), "expected a duration such as 60s or 2m"),
+        (("--budget", "soon"), "expected a duration such as 90s, 30m or 4h"),
         (("--output", "xml"), "invalid choice"),
     ],
 )
