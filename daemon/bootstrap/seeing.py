@@ -77,7 +77,7 @@ def open_eyes(settings: Settings, client: KubernetesClient, surroundings: Surrou
         rehearsing=settings.rollback.dry_run,
         bake=_bake(settings.profiles),
     )
-    return Sight(world, kinds, routes, _names(kinds, settings.kubernetes.cluster_domain), Standings(), gatherer,
+    return Sight(world, kinds, routes, route_names(kinds, settings.kubernetes.cluster_domain), Standings(), gatherer,
                  settings.kubernetes.cluster_domain)
 
 
@@ -119,7 +119,9 @@ def _bake(profiles: Mapping[str, Profile]) -> Callable[[Canary], float]:
     return bake
 
 
-def _names(kinds: Mapping[str, traffic.RouteKind], cluster_domain: str) -> Names:
+def route_names(kinds: Mapping[str, traffic.RouteKind], cluster_domain: str) -> Names:
+    """What the objects of every kind name."""
+
     def names(route: RouteObject) -> RouteNames:
         kind = kinds[route.ref.kind]
         return RouteNames(

@@ -35,6 +35,6 @@ async def examine(settings: Settings, known: Known, daemon_url: str | None) -> R
             freshness.examine(settings, session, daemon_url),
             hooks.examine(seen.documents, session),
         )
-    report = examining.examine([*told.documents, *seen.documents], [], known)
+    report = examining.examine([*told.documents, *seen.documents], [], known, whole=True)
     findings = (*allowed, *seen.findings, *ages, *told.findings, *found, *asked, *report.findings)
     return Report(findings, report.ways)
