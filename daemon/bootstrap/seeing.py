@@ -24,9 +24,11 @@ from daemon.bootstrap.rollouts import Rollouts
 from daemon.model.canary import Canary, CanaryPhase, CanaryRef, Workload
 from daemon.model.decision import Limits
 from daemon.model.route import Original, RouteObject, RouteRef, RouteView, Sides
+from daemon.model.rules import Fallback, LabelNames
 from daemon.model.stages import Profile
 from daemon.policy.correlating import CanaryIndex
 from daemon.settings import Settings
+from daemon.workflow.claims import Reading
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.route_index import RouteNames
 from daemon.workflow.standing import Standings
@@ -61,14 +63,9 @@ def open_eyes(settings: Settings, client: KubernetesClient, surroundings: Surrou
     labels = settings.label_names
     kinds = traffic.discover()
     routes = traffic.Routes(client, kinds)
-    world = World(
-        clock=surroundings.clock,
-        index=CanaryIndex(labels, settings.correlation.fallback),
-        labels=labels,
-        providers=frozenset().union(*(kind.PROVIDERS for kind in kinds.values())),
-        cluster_domain=settings.kubernetes.cluster_domain,
-        reading=_Reading(routes, settings.kubernetes.cluster_domain),
-    )
+    domain = settings.kubernetes.cluster_domain
+    reading = _Reading(routes, domain)
+    world = empty_world(surroundings.clock, labels, settings.correlation.fallback, kinds, domain, reading)
     gatherer = Gatherer(
         world=world,
         routes=routes,
@@ -79,6 +76,25 @@ def open_eyes(settings: Settings, client: KubernetesClient, surroundings: Surrou
     )
     return Sight(world, kinds, routes, route_names(kinds, settings.kubernetes.cluster_domain), Standings(), gatherer,
                  settings.kubernetes.cluster_domain)
+
+
+def empty_world(
+    clock: ports.Clock,
+    labels: LabelNames,
+    fallback: Fallback,
+    kinds: Mapping[str, traffic.RouteKind],
+    cluster_domain: str,
+    reading: Reading,
+) -> World:
+    """Of which nothing is known yet."""
+    return World(
+        clock=clock,
+        index=CanaryIndex(labels, fallback),
+        labels=labels,
+        providers=frozenset().union(*(kind.PROVIDERS for kind in kinds.values())),
+        cluster_domain=cluster_domain,
+        reading=reading,
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

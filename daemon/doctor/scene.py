@@ -8,13 +8,11 @@ from daemon.adapters import claims, flagger, workloads
 from daemon.adapters.clock import SystemClock
 from daemon.adapters.traffic import RouteKind
 from daemon.bootstrap.rollouts import Rollouts
-from daemon.bootstrap.seeing import route_names
+from daemon.bootstrap.seeing import empty_world, route_names
 from daemon.doctor.documents import Document
 from daemon.doctor.known import Known
 from daemon.model.canary import Canary, CanaryPhase, Workload
 from daemon.model.route import Original, RouteObject, RouteRef, RouteView, Sides
-from daemon.policy.correlating import CanaryIndex
-from daemon.workflow.world import World
 
 _FLAGGER = "flagger.app/"
 
@@ -29,13 +27,8 @@ class Scene:
         self._names = route_names(known.kinds, known.cluster_domain)
         self.whole = whole
         self.routes: dict[RouteRef, Document] = {}
-        self.world = World(
-            clock=SystemClock(),
-            index=CanaryIndex(known.labels, known.fallback),
-            labels=known.labels,
-            providers=frozenset().union(*(kind.PROVIDERS for kind in known.kinds.values())),
-            cluster_domain=known.cluster_domain,
-            reading=_Reading(known.kinds),
+        self.world = empty_world(
+            SystemClock(), known.labels, known.fallback, known.kinds, known.cluster_domain, _Reading(known.kinds)
         )
         self._rollouts = Rollouts(self.world, known.cluster_domain)
         self._rolled: set[str] = set()

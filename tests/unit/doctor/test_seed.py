@@ -53,7 +53,7 @@ def test_the_shipped_routes_and_canary_fit() -> None:
 
 
 def test_the_shipped_releases_without_flagger_are_found() -> None:
-    folders = ("argo-rollouts", "gateway-api", "istio", "nginx")
+    folders = ("argo-rollouts", "flagger", "gateway-api", "istio", "nginx")
     report = files(*(path for folder in folders for path in (CHECKOUT / "config" / folder).glob("*.yaml")))
     assert bad(report.findings) == []
     found = {one.where.split(" ", 1)[1]: one.seen for one in report.findings if one.id == "canary/found"}
