@@ -31,14 +31,14 @@ class Raise:
     """A GitOps controller has raised a canary that is held at zero.
 
     ``manager`` is what managedFields call it. ``pointers`` are the fields (RFC 6901) that we wrote back: what it would
-    have to leave alone. ``group`` is the API group of the route.
+    have to leave alone. ``advice`` is what to write where for that, one line for people.
     """
 
     owner: Owner
     manager: str
     route: RouteRef
-    group: str
     pointers: tuple[str, ...]
+    advice: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
