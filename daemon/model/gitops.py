@@ -59,7 +59,7 @@ class Managed:
 
     ``acting``: its controller undoes what others change. ``idle`` says why not, where it does not. ``field`` is JSON of
     the field that would be lent. ``made_by`` is what made it and would write it again, empty for people. ``lists`` is
-    whether it counts the route among its own, None where it keeps no list. ``writer`` wrote its spec last.
+    whether it counts the route among its own, None where nobody asked. ``writer`` wrote that field last.
     """
 
     owner: Owner
