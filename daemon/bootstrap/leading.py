@@ -73,7 +73,7 @@ def after_zero(
             ),
         ),
     ]
-    if settings.rollback.second_brake is not SecondBrake.OFF:
+    if settings.rollback.second_brake is not SecondBrake.NONE:
         duties.append(Undiverting(world=sight.world, brakes=KubernetesBrakes(client)))
     if settings.follow_ups.helm:
         duties.append(_helm(settings, surroundings, sight, client, recorder))
