@@ -83,6 +83,10 @@ class Canaries(Protocol):
         """Puts it back and takes the note away. Raises Conflict when it is not ``found`` any more."""
         ...
 
+    async def abort(self, canary: CanaryRef) -> Canary:
+        """Tells the controller to give the revision up. Idempotent."""
+        ...
+
     async def use_approval(self, canary: CanaryRef, approval: Approval, began: datetime.datetime) -> Canary:
         """Notes that this very approval has opened the promotion of the analysis that began then. Raises Conflict when
         it is not there any more."""
@@ -94,6 +98,22 @@ class Canaries(Protocol):
 
     async def bind_advance(self, canary: Canary) -> Canary:
         """Notes which revision an ``advance-to`` was said for. Raises Conflict when the object has changed."""
+        ...
+
+
+class Brakes(Protocol):
+    """What stops a canary whose route cannot be written."""
+
+    async def divert(self, namespace: str, canary: str, stable: str) -> None:
+        """Points one Service at the pods of the other. Idempotent; raises Refused where they are of another shape."""
+        ...
+
+    async def undivert(self, namespace: str, canary: str) -> None:
+        """Gives it its own pods back, if we have taken them. Idempotent."""
+        ...
+
+    async def scale_down(self, workload: Workload) -> None:
+        """Raises Conflict when the workload is no longer the one that was seen."""
         ...
 
 

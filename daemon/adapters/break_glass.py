@@ -4,7 +4,8 @@ import json
 import shlex
 from collections.abc import Sequence
 
-from daemon.adapters import traffic
+from daemon.adapters import argo_rollouts, traffic
+from daemon.model.canary import Canary, Controller
 from daemon.model.decision import Evidence
 from daemon.model.route import RoutePatch
 
@@ -16,10 +17,11 @@ _PLURALS = {
 
 def commands(evidence: Evidence) -> Sequence[str]:
     """One ``kubectl patch`` per route that is still above 0, else what to look at."""
-    patches = [route.zero for route in evidence.routes if route.zero is not None]
-    if patches:
-        return [patch_command(patch) for patch in patches]
     canary = evidence.canary
+    aborts = [abort_command(canary)] if canary is not None and _is_to_abort(canary) else []
+    patches = [route.zero for route in evidence.routes if route.zero is not None]
+    if patches or aborts:
+        return [*aborts, *(patch_command(patch) for patch in patches)]
     if canary is None or not evidence.routes:
         return []
     return [
@@ -27,6 +29,19 @@ def commands(evidence: Evidence) -> Sequence[str]:
         f"-n {shlex.quote(route.ref.namespace)} -o jsonpath={shlex.quote('{.spec}')}"
         for route in evidence.routes
     ]
+
+
+def abort_command(canary: Canary) -> str:
+    """Without its plugin, which not everybody has at hand."""
+    document = json.dumps(argo_rollouts.ABORT, separators=(",", ":"))
+    return (
+        f"kubectl patch rollouts.argoproj.io {shlex.quote(canary.ref.name)} -n {shlex.quote(canary.ref.namespace)} "
+        f"--subresource=status --type=merge -p {shlex.quote(document)}"
+    )
+
+
+def _is_to_abort(canary: Canary) -> bool:
+    return canary.controller is Controller.ARGO and canary.under_analysis and not canary.aborting
 
 
 def patch_command(patch: RoutePatch) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from daemon.adapters import acts, times, traffic
+from daemon.adapters import acts, argo_rollouts, times, traffic
 from daemon.adapters.flagger import DEADLINE_LENT, NOT_THERE, read_canary
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import CANARIES, ROLLOUTS, Resource
@@ -56,6 +56,18 @@ class CanaryObjects:
         }
         return read_canary(await self._client.merge(CANARIES, canary.namespace, canary.name, body))
 
+    async def abort(self, canary: CanaryRef) -> Canary:
+        held = self._held(canary)
+        resource = self._resource(held)
+        try:
+            written = await self._client.merge(
+                resource, canary.namespace, canary.name, argo_rollouts.ABORT, subresource="status"
+            )
+        except errors.Missing:
+            # Installed without the status subresource, as its own plugin allows for.
+            written = await self._client.merge(resource, canary.namespace, canary.name, argo_rollouts.ABORT)
+        return self._seen(held, written)
+
     async def use_approval(self, canary: CanaryRef, approval: Approval, began: datetime.datetime) -> Canary:
         there = await self._read(canary)
         if there.approval is None or there.approval.word != approval.word:
@@ -86,7 +98,20 @@ class CanaryObjects:
 
     async def _read(self, ref: CanaryRef) -> Canary:
         held = self._held(ref)
-        return _seen(held, await self._client.get(self._resource(held), ref.namespace, ref.name))
+        return self._seen(held, await self._client.get(self._resource(held), ref.namespace, ref.name))
+
+    @staticmethod
+    def _seen(held: Canary | None, document: Mapping[str, Any]) -> Canary:
+        """The canary as the answer shows it. What its object says beside acts is read where it is watched."""
+        if held is None or held.controller is Controller.FLAGGER:
+            return read_canary(document)
+        metadata = document["metadata"]
+        return dataclasses.replace(
+            held,
+            resource_version=str(metadata.get("resourceVersion", "")),
+            aborting=held.aborting or bool((document.get("status") or {}).get("abort")),
+            **acts.read(metadata.get("annotations") or {}),
+        )
 
     async def _annotate(
         self, ref: CanaryRef, annotations: Mapping[str, str | None], *, resource_version: str = ""
@@ -95,17 +120,7 @@ class CanaryObjects:
         if resource_version:
             body["metadata"]["resourceVersion"] = resource_version
         held = self._held(ref)
-        return _seen(held, await self._client.merge(self._resource(held), ref.namespace, ref.name, body))
-
-
-def _seen(held: Canary | None, document: Mapping[str, Any]) -> Canary:
-    """The canary as the answer shows it. What a routing object says beside its acts is read where routes are."""
-    if held is None or held.controller is Controller.FLAGGER:
-        return read_canary(document)
-    metadata = document["metadata"]
-    return dataclasses.replace(
-        held, resource_version=str(metadata.get("resourceVersion", "")), **acts.read(metadata.get("annotations") or {})
-    )
+        return self._seen(held, await self._client.merge(self._resource(held), ref.namespace, ref.name, body))
 
 
 def _key(fingerprint: str) -> str:

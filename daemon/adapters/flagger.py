@@ -46,6 +46,7 @@ def read_canary(document: Mapping[str, Any]) -> Canary:
         resource_version=str(metadata.get("resourceVersion", "")),
         progress_deadline=_whole(spec.get("progressDeadlineSeconds")),
         deadline_lent=_lent(annotations),
+        interval=str((spec.get("analysis") or {}).get("interval") or ""),
         steps=_steps(spec.get("analysis") or {}),
         steps_listed=_lists_steps(spec.get("analysis") or {}),
         configs=_digest(status.get("trackedConfigs")),

@@ -33,11 +33,11 @@ def read_workload(document: Mapping[str, Any]) -> Workload:
         resource_version=str(metadata.get("resourceVersion", "")),
         revision_number=str((metadata.get("annotations") or {}).get(REVISION_NUMBER) or ""),
         observed=bool(status.get("observedGeneration")),
-        template_since=_template_since(metadata),
+        template_since=template_since(metadata),
     )
 
 
-def _template_since(metadata: Mapping[str, Any]) -> datetime.datetime | None:
+def template_since(metadata: Mapping[str, Any]) -> datetime.datetime | None:
     """The latest write by anybody who owns a part of the template; the creation where nobody is known to."""
     times_ = [
         times.read(entry.get("time"))

@@ -13,7 +13,9 @@ from daemon.adapters.canary_objects import CanaryObjects
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.watches import Watches
 from daemon.adapters.lease import KubernetesLease
+from daemon.adapters.second_brake import KubernetesBrakes
 from daemon.bootstrap.seeing import Sight, Surroundings
+from daemon.model.brake import SecondBrake
 from daemon.model.lease import Terms
 from daemon.model.notice import Manner
 from daemon.policy import cleaning, wording
@@ -31,6 +33,7 @@ from daemon.workflow.raising import Raising
 from daemon.workflow.recording import Recorder, RevisionRecorder
 from daemon.workflow.suspending import Suspending
 from daemon.workflow.telling import Telling
+from daemon.workflow.undiverting import Undiverting
 from daemon.workflow.watchdog import Watchdog
 
 _OWN_NAMESPACE = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -72,6 +75,8 @@ def after_zero(
             ),
         ),
     ]
+    if settings.rollback.second_brake is not SecondBrake.NONE:
+        duties.append(Undiverting(world=sight.world, brakes=KubernetesBrakes(client)))
     if settings.follow_ups.helm:
         duties.append(_helm(settings, surroundings, sight, client, recorder))
     duties.append(_suspending(settings, surroundings, sight, client, recorder))

@@ -16,9 +16,11 @@ from daemon.adapters.kubernetes.resources import (
     DESTINATION_RULES_V1,
     DESTINATION_RULES_V1BETA1,
     ROLLBACKS,
+    ROLLOUTS,
     Resource,
 )
 from daemon.adapters.traffic import conventions
+from daemon.bootstrap.rollouts import Rollouts
 from daemon.model.canary import Canary, CanaryPhase, CanaryRef, Workload
 from daemon.model.decision import Limits
 from daemon.model.route import Original, RouteObject, RouteRef, RouteView, Sides
@@ -157,13 +159,19 @@ def receivers(sight: Sight) -> list[tuple[Sequence[Resource], reflector.Receive]
     def drop_route(kind: str) -> Callable[[str, str], None]:
         return lambda namespace, name: world.drop_route(RouteRef(kind, namespace, name))
 
+    rollouts = Rollouts(world, sight.cluster_domain)
+
     def put_rule(document: Mapping[str, Any]) -> None:
         rule = claims.read_subsets(document, sight.cluster_domain)
-        if rule is not None:
-            world.claims.put_rule(rule)
-        else:
-            metadata = document["metadata"]
-            world.claims.drop_rule(metadata.get("namespace", ""), metadata["name"])
+        if rule is None:
+            drop_rule(document["metadata"].get("namespace", ""), document["metadata"]["name"])
+            return
+        world.claims.put_rule(rule)
+        rollouts.rule_changed(rule.namespace, rule.name)
+
+    def drop_rule(namespace: str, name: str) -> None:
+        world.claims.drop_rule(namespace, name)
+        rollouts.rule_changed(namespace, name)
 
     return [
         ((CANARY_REVISIONS,), receive(
@@ -174,8 +182,9 @@ def receivers(sight: Sight) -> list[tuple[Sequence[Resource], reflector.Receive]
             (kind.RESOURCES, receive(put_route(kind), drop_route(name)))
             for name, kind in sight.kinds.items()
         ),
-        ((DESTINATION_RULES_V1, DESTINATION_RULES_V1BETA1), receive(put_rule, world.claims.drop_rule)),
+        ((DESTINATION_RULES_V1, DESTINATION_RULES_V1BETA1), receive(put_rule, drop_rule)),
         ((DEPLOYMENTS,), receive(lambda one: world.put_workload(workloads.read_workload(one)), world.drop_workload)),
+        ((ROLLOUTS,), receive(rollouts.put, rollouts.drop)),
         ((CANARIES,), receive(
             lambda one: world.put_canary(flagger.read_canary(one)),
             lambda namespace, name: world.drop_canary(CanaryRef(namespace, name)),

@@ -13,6 +13,7 @@ from daemon.adapters.canary_objects import CanaryObjects
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import CANARIES
 from daemon.adapters.kubernetes.watches import Watches
+from daemon.adapters.second_brake import KubernetesBrakes
 from daemon.bootstrap import backstop, gatekeeping, leading, watching
 from daemon.bootstrap.doors import door, tls_context
 from daemon.bootstrap.seeing import Sight, Surroundings, open_eyes
@@ -209,6 +210,7 @@ def _workflow(
         names=sight.names,
         canaries=CanaryObjects(client, sight.world.canary),
         ledger=ledger.KubernetesLedger(client),
+        brakes=KubernetesBrakes(client),
         clock=surroundings.clock,
     )
     passes = Passes(
@@ -221,6 +223,7 @@ def _workflow(
         chance=surroundings.chance,
         break_glass=break_glass.commands,
         pace=rollback.Pace(settings.rollback.backoff_first, settings.rollback.backoff_most),
+        second_brake=settings.rollback.second_brake,
         argocd_namespace=settings.follow_ups.argocd_namespace,
     )
 

@@ -197,6 +197,13 @@ class Canary:
     """What runs the stable side's pods, where it does not follow Flagger's names; empty: nobody knows."""
     versions: frozenset[str] = frozenset()
     """What its pods' metrics may be called by, beside what their template says: the labels of its subset."""
+    aborting: bool = False
+    """Its controller has been told to give the revision up (Argo Rollouts' ``status.abort``)."""
+    shares_capacity: bool = False
+    """Its controller shrinks the stable side while the canary grows: all the traffic at once may be more than stable
+    has pods for."""
+    interval: str = ""
+    """How often its controller looks, as it is written there (``1m``); empty where it does not say."""
     driven: bool = False
     """Nobody else drives it, and a person has asked us to walk it through the stages of its profile."""
     drill: bool = False

@@ -185,6 +185,11 @@ class Limits:
     """How far the clocks of Prometheus and of the cluster may disagree."""
 
 
+def has_no_pods(workload: Workload | None) -> bool:
+    """Nobody is left who could answer, as far as its controller has told."""
+    return workload is not None and workload.observed and not (workload.replicas or workload.ready_replicas)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything a decision about one canary may see, gathered at one moment.
@@ -211,6 +216,10 @@ class Evidence:
     checksum: str = ""
     resolved: frozenset[tuple[str, datetime.datetime]] = frozenset()
     write_refused: str = ""
+    divert_refused: bool = False
+    """The canary's Service cannot stand for the stable one."""
+    second_brake: str = ""
+    """What was done in place of the write that is refused."""
     rehearsing: bool = False
     """The daemon only writes down what it would do."""
     bakes_until: datetime.datetime | None = None
@@ -229,3 +238,8 @@ class Evidence:
     def routes_at_zero(self) -> bool:
         """Every route we know of gives the canary nothing (and we do know its routes)."""
         return self.routes_known and all(route.at_zero for route in self.routes)
+
+    @property
+    def gets_nothing(self) -> bool:
+        """Its routes say so; where nobody here can read them, it has no pods that could answer."""
+        return self.routes_at_zero or (not self.routes_known and has_no_pods(self.workload))

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from daemon.model.canary import AlertPause, CanaryRef
+from daemon.model.canary import AlertPause, CanaryRef, Workload
 from daemon.model.rollback import Amendment, NewRollback, Rollback
 from daemon.model.route import RoutePatch
 
@@ -19,6 +19,31 @@ class RestoreRoute:
     """Put back what zeroing one routing object has re-pointed or removed: a person has lifted the hold."""
 
     patch: RoutePatch
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AbortRelease:
+    """Tell the canary's controller to give the revision up."""
+
+    canary: CanaryRef
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DivertService:
+    """Point the canary's Service at the stable pods: its route cannot be written."""
+
+    canary: CanaryRef
+    namespace: str
+    service: str
+    stable_service: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScaleCanary:
+    """Take the canary's pods away: its route cannot be written, and no answer is better than its answers."""
+
+    canary: CanaryRef
+    workload: Workload
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,7 +77,8 @@ class OpenGate:
     fingerprints: tuple[str, ...]
 
 
-Step = ZeroRoute | RestoreRoute | OpenRecord | AmendRecord | CloseGate | OpenGate
+Step = (ZeroRoute | RestoreRoute | AbortRelease | DivertService | ScaleCanary | OpenRecord | AmendRecord | CloseGate
+        | OpenGate)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

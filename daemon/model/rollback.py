@@ -74,6 +74,8 @@ class Milestone(enum.StrEnum):
 
     ZEROED = "Zeroed"
     PROVED = "Proved"
+    SECOND_BRAKE = "SecondBrake"
+    """A route could not be written, and something else was done."""
     ESCALATED = "Escalated"
     COMPLETED = "Completed"
 

@@ -222,11 +222,12 @@ def revision_is_not_promoted(evidence: Evidence) -> Decision | None:
 def failure_is_not_yet_accepted(evidence: Evidence) -> Decision | None:
     """The latch ends when the controller says Failed, the routes are at 0, and that has been proved."""
     canary = evidence.canary
-    if canary is None or canary.phase is not CanaryPhase.FAILED or not evidence.routes_at_zero:
+    if canary is None or canary.phase is not CanaryPhase.FAILED or not evidence.gets_nothing:
         return None
     if evidence.proof is None and not (evidence.record and evidence.record.timeline.proved_at):
         return None
-    return Decision(Verdict.IGNORE, Reason.FAILURE_ACCEPTED, "phase Failed, routes at 0, proved")
+    nothing = "routes at 0" if evidence.routes_known else "no pods left"
+    return Decision(Verdict.IGNORE, Reason.FAILURE_ACCEPTED, f"phase {canary.phase}, {nothing}, proved")
 
 
 def deadline_is_kept(evidence: Evidence) -> Decision | None:
@@ -250,7 +251,20 @@ def write_is_accepted(evidence: Evidence) -> Decision | None:
     """A write that is refused for good needs a person now, not at the deadline."""
     if not evidence.write_refused or evidence.routes_at_zero:
         return None
-    return Decision(Verdict.ESCALATE, Reason.WRITE_REFUSED, evidence.write_refused)
+    instead = f"; second brake: {evidence.second_brake}" if evidence.second_brake else ""
+    return Decision(Verdict.ESCALATE, Reason.WRITE_REFUSED, evidence.write_refused + instead)
+
+
+def whose_clock(evidence: Evidence) -> str:
+    """Where the routes cannot be written here, how fast it goes is for the controller to say; else nothing."""
+    canary = evidence.canary
+    if canary is None or evidence.routes_known:
+        return ""
+    every = f" (every {canary.interval})" if canary.interval else ""
+    what = "aborts it" if canary.controller is Controller.ARGO else "rolls it back"
+    return (
+        f"routes of {canary.provider} cannot be written here, so {canary.controller} {what} at its next look{every}"
+    )
 
 
 def _what_is_missing(evidence: Evidence) -> str:

@@ -127,12 +127,18 @@ def next_step(scene: Scene) -> Step:
     assert scene.canary is not None  # noqa: S101 - a canary that is gone is overtaken
     if scene.canary.controller is Controller.FLAGGER:
         return _with_flagger(scene, cleanup, scene.canary)
+    if scene.canary.controller is Controller.ARGO:  # one Rollout runs both sides: only it can tell its pods apart
+        detail = "Argo Rollouts scales the aborted ReplicaSet down itself (abortScaleDownDelaySeconds)"
+        given_up = scene.canary.phase is CanaryPhase.FAILED
+        return _settle(scene, cleanup, CleanupState.KEPT, detail) if given_up else Wait()
     return _alone(scene, cleanup)
 
 
 def _what_for(scene: Scene) -> str:
     if scene.canary is not None and scene.canary.controller is Controller.FLAGGER:
         return "for Flagger to accept the failure and scale the canary down"
+    if scene.canary is not None and scene.canary.controller is Controller.ARGO:
+        return "for Argo Rollouts to give the revision up"
     return "for zero to be proved"
 
 

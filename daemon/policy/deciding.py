@@ -62,8 +62,12 @@ def _judge_rollback(evidence: Evidence, alert: Alert) -> Decision:
         checks.primary_is_changing(evidence)  # 0% could mean no healthy copy
         or checks.stable_can_take_it(evidence)
         or checks.rollback_is_not_yet_in_force(evidence)  # nothing more is needed
-        or Decision(Verdict.ROLL_BACK, Reason.ALERT_FIRES, f"{alert.name} fires")  # the only road to a rollback
+        or Decision(Verdict.ROLL_BACK, Reason.ALERT_FIRES, _fires(evidence, alert))  # the only road to a rollback
     )
+
+
+def _fires(evidence: Evidence, alert: Alert) -> str:
+    return "; ".join(filter(None, (f"{alert.name} fires", checks.whose_clock(evidence))))
 
 
 def _judge_pause(evidence: Evidence, alert: Alert) -> Decision:

@@ -8,9 +8,10 @@ rollback plans nothing.
 import dataclasses
 import datetime
 
-from daemon.model.canary import FLAGGER_CANARY, Canary
+from daemon.model.brake import SecondBrake
+from daemon.model.canary import FLAGGER_CANARY, Canary, Controller
 from daemon.model.decision import HANDS_OFF, Decision, Evidence, Intent, Reason, Verdict
-from daemon.model.plan import AmendRecord, OpenGate, OpenRecord, Plan, RestoreRoute, Step, ZeroRoute
+from daemon.model.plan import AbortRelease, AmendRecord, OpenGate, OpenRecord, Plan, RestoreRoute, Step, ZeroRoute
 from daemon.model.rollback import (
     FINISHED,
     Amendment,
@@ -22,7 +23,7 @@ from daemon.model.rollback import (
     Timeline,
 )
 from daemon.model.route import Original, RouteRef
-from daemon.policy import checks
+from daemon.policy import braking, checks
 
 _FAILED_ENDINGS = frozenset({Reason.REVISION_PROMOTED, Reason.NO_ACTIVE_CANARY})
 """Endings in which the canary was not, or not for good, pulled back."""
@@ -31,14 +32,16 @@ _ORDER = (RollbackPhase.PENDING, RollbackPhase.ESCALATED, RollbackPhase.ZEROED, 
           RollbackPhase.DRY_RUN, RollbackPhase.FAILED, RollbackPhase.COMPLETED)  # fmt: skip
 
 
-def plan(evidence: Evidence, decision: Decision) -> Plan:
+def plan(evidence: Evidence, decision: Decision, second_brake: SecondBrake = SecondBrake.NONE) -> Plan:
     """The steps a standing (or just beginning) rollback needs now."""
     intent = evidence.intent
     if intent is None:
         return Plan()
     steps: list[Step] = []
     if moves_traffic(intent, decision):
-        steps += [ZeroRoute(route.zero) for route in evidence.routes if route.zero is not None]
+        steps += _brakes(evidence)
+        instead = braking.second_brake(evidence, second_brake)
+        steps += [instead] if instead is not None else []
     if decision.reason is Reason.RELEASED and evidence.restorations != () and not evidence.write_refused:
         # The record ends after them: whoever dies in between leaves what is missing to the next look.
         return Plan(tuple(RestoreRoute(patch) for patch in evidence.restorations or ()))
@@ -50,6 +53,35 @@ def plan(evidence: Evidence, decision: Decision) -> Plan:
         if amendment:
             steps.append(AmendRecord(evidence.record, amendment))
     return Plan(tuple(steps))
+
+
+_FOLLOWS = 15.0
+"""Seconds in which a controller that has shrunk the stable side may scale it up and move the traffic itself."""
+
+
+def brakes_wait(evidence: Evidence) -> float | None:
+    """Seconds until the routes are written, where their controller has been given a moment; None where not."""
+    canary, intent = evidence.canary, evidence.intent
+    if canary is None or intent is None or not canary.shares_capacity or evidence.routes_at_zero:
+        return None
+    left = _FOLLOWS - (evidence.now - intent.decided_at).total_seconds()
+    return left if left > 0 else None
+
+
+def _brakes(evidence: Evidence) -> list[Step]:
+    """The routes at once, and the word to a controller that takes one: it would write its weights again.
+
+    Where the controller has shrunk the stable side (Argo Rollouts' dynamicStableScale), all the traffic at once would
+    find too few pods: it gets a moment to move the traffic as stable grows.
+    """
+    canary = evidence.canary
+    assert canary is not None  # noqa: S101 - what moves traffic has a canary
+    steps: list[Step] = []
+    if canary.controller is Controller.ARGO and not canary.aborting:
+        steps.append(AbortRelease(canary.ref))
+    if brakes_wait(evidence) is not None:
+        return steps
+    return [ZeroRoute(route.zero) for route in evidence.routes if route.zero is not None] + steps
 
 
 def _bakes(evidence: Evidence, decision: Decision) -> bool:
@@ -165,6 +197,13 @@ def progress(evidence: Evidence, intent: Intent, record: Rollback, decision: Dec
         reach(Milestone.ESCALATED, RollbackPhase.ESCALATED, decision.reason, decision.detail)
         phase = RollbackPhase.ESCALATED
     taken_down = moves_traffic(intent, decision) or decision.reason is Reason.FAILURE_ACCEPTED
+    if evidence.second_brake:
+        text = f"a route cannot be written ({evidence.write_refused}); {evidence.second_brake}"
+        if Milestone.SECOND_BRAKE not in conditions:
+            message = text
+        conditions.setdefault(
+            Milestone.SECOND_BRAKE, Condition(Milestone.SECOND_BRAKE, Reason.WRITE_REFUSED, text, evidence.now)
+        )
     if record.timeline.zeroed_at is None and evidence.zero_since is not None and taken_down:
         done = dataclasses.replace(done, zeroed_at=evidence.zero_since)
         text = f"routes at 0: {', '.join(str(route.ref) for route in evidence.routes) or 'none reach the canary'}"

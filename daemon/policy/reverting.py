@@ -3,14 +3,18 @@
 import shlex
 from collections.abc import Iterable
 
-from daemon.model.canary import Canary
+from daemon.model.canary import Canary, Controller
 from daemon.model.canary_revision import CanaryRevision, RevisionPhase
 
 
 def command(canary: Canary, records: Iterable[CanaryRevision]) -> str:
     """``kubectl rollout undo``, to the last version that was promoted before where its number is known: what was tried
     in between and failed lies nearer."""
-    what = f"kubectl rollout undo deployment/{shlex.quote(canary.workload)} -n {shlex.quote(canary.ref.namespace)}"
+    if canary.controller is Controller.ARGO:
+        return f"kubectl argo rollouts undo {shlex.quote(canary.ref.name)} -n {shlex.quote(canary.ref.namespace)}"
+    if not canary.workload:
+        return ""
+    what = f"kubectl rollout undo deployment/{shlex.quote(canary.workload)} -n {shlex.quote(canary.workload_namespace)}"
     number = _last_good(canary, records)
     return f"{what} --to-revision={number}" if number else what
 

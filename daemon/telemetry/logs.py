@@ -12,7 +12,17 @@ from daemon.model.decision import Decision, Intent, Reason, Verdict
 from daemon.model.errors import NeighbourError
 from daemon.model.gitops import Raise
 from daemon.model.outcome import StepOutcome
-from daemon.model.plan import AmendRecord, CloseGate, OpenGate, OpenRecord, RestoreRoute, ZeroRoute
+from daemon.model.plan import (
+    AbortRelease,
+    AmendRecord,
+    CloseGate,
+    DivertService,
+    OpenGate,
+    OpenRecord,
+    RestoreRoute,
+    ScaleCanary,
+    ZeroRoute,
+)
 from daemon.model.rollback import Rollback
 from daemon.model.route import RouteView
 from daemon.model.signal import Alert, Hook, HookType, MalformedAlert, Source
@@ -178,6 +188,12 @@ def _describe(outcome: StepOutcome) -> tuple[str, str]:
             return "zero-route", str(patch.route)
         case RestoreRoute(patch):
             return "restore-route", str(patch.route)
+        case AbortRelease(canary):
+            return "abort-release", str(canary)
+        case DivertService(_, namespace, service):
+            return "divert-service", f"{namespace}/{service}"
+        case ScaleCanary(_, workload):
+            return "scale-canary", f"{workload.namespace}/{workload.name}"
         case OpenRecord(record):
             return "open-record", f"{record.namespace}/{record.name}"
         case AmendRecord(record, amendment):

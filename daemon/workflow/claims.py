@@ -120,6 +120,10 @@ class Claims:
         """A controller's canary has come, or gone."""
         self.traffic_changed(services)
 
+    def rule(self, namespace: str, name: str) -> Subsets | None:
+        """A DestinationRule, as last seen."""
+        return self._rules.get((namespace, name))
+
     def put_rule(self, rule: Subsets) -> None:
         self._rules[rule.namespace, rule.name] = rule
         self.traffic_changed([rule.service])

@@ -10,7 +10,19 @@ from typing import assert_never
 from daemon import ports
 from daemon.model import errors
 from daemon.model.outcome import Outcome, StepOutcome
-from daemon.model.plan import AmendRecord, CloseGate, OpenGate, OpenRecord, Plan, RestoreRoute, Step, ZeroRoute
+from daemon.model.plan import (
+    AbortRelease,
+    AmendRecord,
+    CloseGate,
+    DivertService,
+    OpenGate,
+    OpenRecord,
+    Plan,
+    RestoreRoute,
+    ScaleCanary,
+    Step,
+    ZeroRoute,
+)
 from daemon.model.rollback import Amendment, Rollback
 from daemon.model.route import RouteObject, RouteRef
 from daemon.workflow.route_index import RouteNames
@@ -34,6 +46,7 @@ class Executor:
         names: Callable[[RouteObject], RouteNames],
         canaries: ports.Canaries,
         ledger: ports.Ledger,
+        brakes: ports.Brakes,
         clock: ports.Clock,
     ) -> None:
         self._world = world
@@ -41,6 +54,7 @@ class Executor:
         self._names = names
         self._canaries = canaries
         self._ledger = ledger
+        self._brakes = brakes
         self._clock = clock
 
     async def execute(self, plan: Plan, told: Callable[[StepOutcome], None]) -> Outcome:
@@ -120,6 +134,12 @@ class Executor:
             case ZeroRoute(patch) | RestoreRoute(patch):
                 written = await self._routes.write(patch)
                 self._world.put_route(written, self._names(written))
+            case AbortRelease(canary):
+                self._world.put_canary(await self._canaries.abort(canary))
+            case DivertService(_, namespace, service, stable):
+                await self._brakes.divert(namespace, service, stable)
+            case ScaleCanary(_, workload):
+                await self._brakes.scale_down(workload)
             case OpenRecord(record):
                 self._world.put_record(await self._ledger.open(record))
             case AmendRecord(record, amendment):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from daemon import ports
 from daemon.model.canary import Canary, CanaryPhase, CanaryRef
-from daemon.model.decision import Evidence, Intent, Limits
+from daemon.model.decision import Evidence, Intent, Limits, has_no_pods
 from daemon.model.rollback import Rollback, Trigger
 from daemon.model.route import RoutePatch, RouteView, percent
 from daemon.model.signal import HookType
@@ -48,7 +48,8 @@ class Gatherer:
         canary = self._world.canary(ref)
         views = self.views(canary)
         known = canary is not None and self._world.routes_known(canary)
-        at_zero = known and all(view.at_zero for view in views)
+        workload = self._world.workload(canary) if canary else None
+        at_zero = all(view.at_zero for view in views) if known else canary is not None and has_no_pods(workload)
         records = self._world.records(ref)
         record = self._record(standing, canary, records)
         self._note_zero(standing, now, at_zero=at_zero)
@@ -56,7 +57,7 @@ class Gatherer:
         return Evidence(
             now=now,
             canary=canary,
-            workload=self._world.workload(canary) if canary else None,
+            workload=workload,
             stable=self._world.primary(canary) if canary else None,
             routes=views,
             routes_known=known,
@@ -70,6 +71,8 @@ class Gatherer:
             checksum=standing.checksums.get(identity, ""),
             resolved=frozenset(standing.resolved),
             write_refused=standing.write_refused,
+            divert_refused=standing.divert_refused,
+            second_brake=standing.second_brake,
             rehearsing=self._rehearsing,
             bakes_until=self.bakes_until(canary) if canary else None,
             bakes_since=self._promotion_began(canary) if canary else None,

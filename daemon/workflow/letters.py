@@ -15,7 +15,7 @@ from daemon.model.plan import CloseGate, OpenGate, OpenRecord, Step
 from daemon.model.rollback import RecordedSignal, Trigger
 from daemon.model.rules import AlertRule, LabelNames
 from daemon.model.signal import Alert, Source
-from daemon.policy import deciding, planning
+from daemon.policy import checks, deciding, planning
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.standing import Standing
 
@@ -147,7 +147,7 @@ class Judge:
             canary=canary.ref,
             revision=canary.revision,
             trigger=Trigger.ALERT,
-            reason=f"{decision.reason}: {alert.name}" if alert.name else str(decision.reason),
+            reason="; ".join(filter(None, (_reason(decision, alert), checks.whose_clock(evidence)))),
             requested_by=REQUESTED_BY,
             signal=_recorded(alert),
             dry_run=dry_run,
@@ -161,6 +161,10 @@ class Judge:
         intent = planning.remember(intent, evidence)
         standing.begin(intent, durable=False, accepted=True)
         return intent
+
+
+def _reason(decision: Decision, alert: Alert) -> str:
+    return f"{decision.reason}: {alert.name}" if alert.name else str(decision.reason)
 
 
 def _recorded(alert: Alert) -> RecordedSignal:

@@ -136,14 +136,17 @@ class Prover:
         since, seconds = standing.zero_since, self._zero_for(standing)
         if seconds is None or seconds < self._pace.window:
             return
+        # A gateway that tells nothing is no proof; requests that have stopped are, whatever it tells.
         standing.unproved = self._not_live(canary)
-        if standing.unproved:
+        if standing.unproved and self._probe is None:
             return
         statements = [self._routes_statement(canary, seconds)]
+        statements += [f"not told live: {standing.unproved}"] if standing.unproved else []
         if self._probe is not None:
             seen = await self._traffic_statement(canary)
             if seen is None:
-                standing.unproved = "Prometheus does not say that the canary's request rate is 0"
+                rate = "Prometheus does not say that the canary's request rate is 0"
+                standing.unproved = "; ".join(filter(None, (standing.unproved, rate)))
             if seen is None or standing.zero_since != since:
                 return
             statements.append(seen)
@@ -156,6 +159,8 @@ class Prover:
         return "; ".join(f"{ref}: {why}" for ref, why in reasons if why)
 
     def _routes_statement(self, canary: Canary, seconds: float) -> str:
+        if not self._world.routes_known(canary):
+            return f"the canary has had no pods for {seconds:.1f} s; routes of {canary.provider} cannot be read here"
         routes = self._world.routes(canary)
         names = ", ".join(f"{route.ref} at resourceVersion {route.resource_version}" for route in routes)
         return f"routes read back at 0 for {seconds:.1f} s: {names or 'no route reaches the canary'}"

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 
 from daemon import ports
 from daemon.model import errors
+from daemon.model.brake import SecondBrake
 from daemon.model.canary import CanaryRef
 from daemon.model.decision import ENDINGS, HANDS_OFF, Decision, Evidence, Reason, Verdict
 from daemon.model.outcome import Outcome, StepOutcome
-from daemon.model.plan import AmendRecord, OpenRecord, Plan, RestoreRoute, ZeroRoute
+from daemon.model.plan import AmendRecord, DivertService, OpenRecord, Plan, RestoreRoute, ScaleCanary, ZeroRoute
 from daemon.policy import deciding, gitops, planning
 from daemon.workflow.executing import Executor
 from daemon.workflow.gathering import Gatherer
@@ -46,6 +47,7 @@ class Passes:
         chance: ports.Chance,
         break_glass: Callable[[Evidence], Sequence[str]],
         pace: Pace,
+        second_brake: SecondBrake,
         argocd_namespace: str = "argocd",
     ) -> None:
         """``argocd_namespace``: of Applications that a route names without theirs."""
@@ -58,6 +60,7 @@ class Passes:
         self._chance = chance
         self._break_glass = break_glass
         self._pace = pace
+        self._second_brake = second_brake
         self._argocd_namespace = argocd_namespace
 
     async def run(self, ref: CanaryRef, letters: Sequence[Letter]) -> float | None:
@@ -70,7 +73,7 @@ class Passes:
         decision = self._decide(standing, evidence)
         steps = [*waiting.for_gate, *planning.gate_steps(evidence), *planning.superseded_steps(evidence)]
         if decision is not None:
-            steps += planning.plan(evidence, decision).steps
+            steps += planning.plan(evidence, decision, self._second_brake).steps
         if standing.durable:
             waiting.tell_rest_of_record()
         outcome = await self._executor.execute(Plan(tuple(steps)), lambda done: self._heard(done, waiting, standing))
@@ -161,6 +164,12 @@ class Passes:
                     self._observer.raised_again(standing.ref, raised, by)
                 if standing.intent is not None:
                     standing.intent = planning.remember(standing.intent, evidence)
+            case DivertService(_, namespace, service, stable) if done.error is None:
+                standing.second_brake = f"Service {namespace}/{service} selects the stable pods, as {stable} does"
+            case DivertService() if isinstance(done.error, errors.Refused | errors.Missing):
+                standing.divert_refused = True
+            case ScaleCanary(_, workload) if done.error is None:
+                standing.second_brake = f"Deployment {workload.namespace}/{workload.name} is scaled to 0"
             case ZeroRoute() | RestoreRoute() if isinstance(done.error, errors.Refused):
                 standing.write_refused = str(done.error)
             case AmendRecord(record) if isinstance(done.error, errors.Missing):
@@ -211,6 +220,9 @@ class Passes:
 
     @staticmethod
     def _until_deadline(standing: Standing, evidence: Evidence) -> float | None:
+        wait = planning.brakes_wait(evidence)
+        if wait is not None:
+            return wait
         if standing.intent is None or standing.escalated or standing.proof is not None:
             return None
         if evidence.record is not None and evidence.record.timeline.proved_at is not None:

@@ -47,6 +47,8 @@ class Standing:
     unproved: str = ""
     pushed_back: int = 0
     write_refused: str = ""
+    divert_refused: bool = False
+    second_brake: str = ""
     escalated: bool = False
     released_since: datetime.datetime | None = None
     failures: int = 0
@@ -62,6 +64,7 @@ class Standing:
         """A rollback begins to stand."""
         self.intent, self.durable, self.accepted = intent, durable, accepted
         self.zero_since, self.proof, self.was_zero, self.told, self.unproved = None, None, False, False, ""
+        self.divert_refused, self.second_brake = False, ""
         self.pushed_back, self.write_refused, self.escalated, self.released_since = 0, "", False, None
         self.failures = self.conflicts = self.rewrites = 0
 

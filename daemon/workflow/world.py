@@ -141,7 +141,9 @@ class World:
             if canary == held:
                 return  # made of several objects: none of their versions tells whether it is news
         elif held is not None and held.uid == canary.uid:
-            if _is_no_news(canary.resource_version, held.resource_version):
+            # A Rollout says another thing once the rule that it names is known.
+            derived = canary.controller is Controller.ARGO and canary.resource_version == held.resource_version
+            if canary == held or (_is_no_news(canary.resource_version, held.resource_version) and not derived):
                 return
             canary = self._with_beginning(canary, held)
         if held is not None:

@@ -73,6 +73,7 @@ MATRIX: Mapping[str, Values] = {
     },
     "everything": EVERYTHING,
     "everything, cluster-wide": {**EVERYTHING, "rbac": {"clusterWide": True}},
+    "a second brake": {**MINIMAL, "config": {"rollback": {"second_brake": "divert"}}},
     "a check by jobs": {
         **MINIMAL,
         "config": {

@@ -42,6 +42,7 @@ DAEMON: Permissions = {
     "configmaps": {"get", "create"},  # evidence/, checks/job.py
 }
 JOBS: Permissions = {"jobs.batch": {"get", "create"}}  # checks/job.py
+DIVERSION: Permissions = {"services": {"get", "patch"}}  # second_brake.py
 
 ROUTES = (
     "virtualservices.networking.istio.io", "httproutes.gateway.networking.k8s.io",
@@ -107,6 +108,13 @@ def test_a_cluster_role_on_request_and_no_role_but_the_lease() -> None:
 def test_jobs_only_where_a_check_runs_them() -> None:
     role = of(render(MATRIX["a check by jobs"]), "Role", "pullback")[0]
     assert allowed(role) == DAEMON | JOBS
+
+
+def test_services_only_where_the_second_brake_is_on() -> None:
+    role = of(render(MATRIX["a second brake"]), "Role", "pullback")[0]
+    assert allowed(role) == DAEMON | DIVERSION
+    off = {**MINIMAL, "config": {"rollback": {"second_brake": "none"}}}
+    assert allowed(of(render(off), "Role", "pullback")[0]) == DAEMON
 
 
 @pytest.mark.parametrize(
@@ -197,7 +205,7 @@ def calls(path: Path) -> Iterator[tuple[str, str]]:
 
 def test_every_call_of_the_daemon_is_allowed() -> None:
     """What a new adapter calls must be in the chart: it would fail in a real cluster only."""
-    may = DAEMON | JOBS | {"leases.coordination.k8s.io": {"get", "create", "update"}}
+    may = DAEMON | JOBS | DIVERSION | {"leases.coordination.k8s.io": {"get", "create", "update"}}
     made: Permissions = {}
     for path in (ROOT / "daemon" / "adapters").rglob("*.py"):
         for resource, verb in calls(path):

@@ -6,10 +6,11 @@ import re
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from daemon.adapters.argo_rollouts import POD_HASH
 from daemon.adapters.evidence import pods as looking
 from daemon.adapters.evidence.bounds import Bounds
 from daemon.adapters.kubernetes.client import KubernetesClient
-from daemon.adapters.kubernetes.resources import DEPLOYMENTS, EVENTS, PODS
+from daemon.adapters.kubernetes.resources import DEPLOYMENTS, EVENTS, PODS, ROLLOUTS
 from daemon.model import errors
 from daemon.model.canary import Canary
 
@@ -61,22 +62,25 @@ class Gathering:
         self._client = client
         self._bounds = bounds
         self._canary = canary
-        self._namespace = canary.ref.namespace
+        self._namespace = canary.workload_namespace
+        self._workloads = ROLLOUTS if canary.workload_kind == ROLLOUTS.kind else DEPLOYMENTS
         self._found = Gathered()
         self._waiting: dict[str, None] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._primary_named = f"deployment {canary.primary_workload}"
-        self._canary_named = f"deployment {canary.workload} and its pods"
+        kind = self._workloads.kind.lower()
+        self._primary_named = f"{kind} {canary.primary_workload}" if canary.primary_workload else ""
+        self._canary_named = f"{kind} {canary.workload} and its pods"
 
     async def gather(self, within: float) -> Gathered:
         """Takes at most ``within`` seconds; no failed read fails it."""
         canary, found = self._canary, self._found
         selectors = self._event_selectors()
         # Named before anything begins: time may be over before a task had its first turn.
-        self._waiting = dict.fromkeys((self._primary_named, self._canary_named, *selectors))
+        self._waiting = dict.fromkeys(filter(None, (self._primary_named, self._canary_named, *selectors)))
         try:
             async with asyncio.timeout(within), asyncio.TaskGroup() as group:
-                group.create_task(self._read_primary())
+                if self._primary_named:
+                    group.create_task(self._read_primary())
                 for what, selector in selectors.items():
                     group.create_task(self._read_events(what, selector))
                 group.create_task(self._read_pods(group))
@@ -103,12 +107,18 @@ class Gathering:
         self._found.primary = await self._attempt(self._primary_named, read)
 
     async def _read_pods(self, group: asyncio.TaskGroup) -> None:
-        name, found = self._canary.workload, self._found
-        read_one = self._client.get(DEPLOYMENTS, self._namespace, name)
+        canary, found = self._canary, self._found
+        name = canary.workload
+        if not name:
+            found.missing.append("pods of the canary: nobody knows what runs them (annotation pullback.dev/workload)")
+            return
+        read_one = self._client.get(self._workloads, self._namespace, name)
         found.canary = await self._attempt(self._canary_named, read_one)
         if found.canary is None:
             return
         selector = looking.selector((found.canary.get("spec") or {}).get("selector") or {})
+        if self._workloads is ROLLOUTS and selector and canary.revision:
+            selector += f",{POD_HASH}={canary.revision}"  # the stable pods are the same Rollout's
         if not selector:
             found.missing.append(f"pods of {name}: the deployment selects none")
             return
@@ -149,7 +159,7 @@ class Gathering:
             "events of pods": "involvedObject.kind=Pod",
         }
         if canary.ref.name != canary.workload:
-            about = f"involvedObject.kind=Canary,involvedObject.name={canary.ref.name}"
+            about = f"involvedObject.kind={canary.object_kind.kind},involvedObject.name={canary.ref.name}"
             selectors[f"events of the canary {canary.ref.name}"] = about
         return selectors
 

@@ -28,7 +28,7 @@ def summary(
         f"reason      {_short(record.reason, clean)}",
         f"kept at     {times.write(at)}",
         *_images("canary", canary.workload, gathered.canary),
-        *_images("primary", canary.primary_workload, gathered.primary),
+        *(_images("primary", canary.primary_workload, gathered.primary) if canary.primary_workload else ()),
         f"pods        {gathered.pods_there}, of which {len(gathered.pods)} are told of here",
         "",
     ]

@@ -51,6 +51,11 @@
 {{- toYaml $files -}}
 {{- end -}}
 
+{{/* Whether a canary's Service may be pointed at the stable pods. */}}
+{{- define "pullback.divertsServices" -}}
+{{- if ne (toString (dig "rollback" "second_brake" "none" .Values.config)) "none" -}}yes{{- end -}}
+{{- end -}}
+
 {{/* Whether a check is made by Kubernetes Jobs: only then may the daemon create them. */}}
 {{- define "pullback.runsJobs" -}}
 {{- $checks := dig "gates" "checks" (dict) .Values.config -}}

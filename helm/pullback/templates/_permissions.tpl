@@ -63,6 +63,12 @@ No wildcard, no secrets. A new kind of route, check or cleanup that calls someth
 - apiGroups: [""]
   resources: [events]
   verbs: [list, create]
+{{- if include "pullback.divertsServices" . }}
+# rollback.second_brake is on. Who may patch Services may send anybody's requests elsewhere in that namespace.
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, patch]
+{{- end }}
 {{- if include "pullback.runsJobs" . }}
 # A check of kind `job` is configured. Who may create Jobs may run anything in that namespace, with its Secrets.
 - apiGroups: [batch]

@@ -1,0 +1,59 @@
+"""How Rollouts enter the world: each is a canary, and mostly what runs its pods too."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from daemon.adapters import argo_rollouts
+from daemon.model.canary import CanaryRef
+from daemon.workflow.world import World
+
+Key = tuple[str, str]
+
+
+class Rollouts:
+    """Told of Rollouts and DestinationRules, in any order."""
+
+    def __init__(self, world: World, cluster_domain: str) -> None:
+        self._world = world
+        self._cluster_domain = cluster_domain
+        self._by_rule: dict[Key, dict[Key, Mapping[str, Any]]] = {}
+        """Rollouts that are split by the subsets of a rule, as they were last seen."""
+
+    def put(self, document: Mapping[str, Any]) -> None:
+        canary = argo_rollouts.read_rollout(document, self._world.claims.rule, self._cluster_domain)
+        key = _key(document)
+        self._unlink(key)
+        if canary is None:
+            self.drop(*key)
+            return
+        rule = argo_rollouts.rule_named(document)
+        if rule is not None:
+            self._by_rule.setdefault(rule, {})[key] = document
+        workload = argo_rollouts.read_workload(document)
+        if workload is not None:
+            self._world.put_workload(workload)
+        self._world.put_canary(canary)
+
+    def drop(self, namespace: str, name: str) -> None:
+        self._unlink((namespace, name))
+        held = self._world.canary(CanaryRef(namespace, name))
+        if held is not None and held.object_kind.kind == argo_rollouts.KIND:
+            self._world.drop_canary(held.ref)
+            if held.workload == name:
+                self._world.drop_workload(namespace, name)
+
+    def rule_changed(self, namespace: str, name: str) -> None:
+        """A DestinationRule has come, changed or gone."""
+        for document in tuple(self._by_rule.get((namespace, name), {}).values()):
+            self.put(document)
+
+    def _unlink(self, key: Key) -> None:
+        for rule, rollouts in tuple(self._by_rule.items()):
+            rollouts.pop(key, None)
+            if not rollouts:
+                del self._by_rule[rule]
+
+
+def _key(document: Mapping[str, Any]) -> Key:
+    metadata = document["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
