@@ -136,14 +136,17 @@ class Prover:
         since, seconds = standing.zero_since, self._zero_for(standing)
         if seconds is None or seconds < self._pace.window:
             return
+        # A gateway that tells nothing is no proof; requests that have stopped are, whatever it tells.
         standing.unproved = self._not_live(canary)
-        if standing.unproved:
+        if standing.unproved and self._probe is None:
             return
         statements = [self._routes_statement(canary, seconds)]
+        statements += [f"not told live: {standing.unproved}"] if standing.unproved else []
         if self._probe is not None:
             seen = await self._traffic_statement(canary)
             if seen is None:
-                standing.unproved = "Prometheus does not say that the canary's request rate is 0"
+                rate = "Prometheus does not say that the canary's request rate is 0"
+                standing.unproved = "; ".join(filter(None, (standing.unproved, rate)))
             if seen is None or standing.zero_since != since:
                 return
             statements.append(seen)

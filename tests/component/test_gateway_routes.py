@@ -16,6 +16,7 @@ from daemon.model.route import RouteObject, RoutePatch, RouteRef, Sides
 from tests import builders, gateway_routing
 from tests.builders import Json
 from tests.cluster import Cluster
+from tests.component.staged_release import surroundings
 from tests.running import eventually, running
 from tests.scene import CANARIES, DEPLOYMENTS, Scene
 
@@ -123,6 +124,27 @@ async def test_an_alert_takes_every_route_of_flaggers_canary_to_zero_and_it_is_h
         for canary in (20, 25):
             await lab.set_rules(split(canary))
             await eventually(held)
+
+
+async def test_where_no_gateway_tells_anything_requests_that_have_stopped_are_the_proof(
+    cluster: Cluster, lab: Lab, tmp_path: Path
+) -> None:
+    namespace = lab.scene.namespace
+    await lab.scene.create(DEPLOYMENTS, builders.deployment(namespace, "podinfo"))
+    await lab.add(split(15))
+    await lab.scene.create(CANARIES, builders.canary(namespace, provider="gatewayapi:v1"))
+    await lab.scene.set_status("podinfo")
+    async with surroundings() as prometheus:
+        prometheus.errors = 3.0  # requests per second, to whom it is all the same what the number means
+        proof = {"window": 0.2, "read_back": 0.05, "prometheus_url": prometheus.url}
+        async with running(cluster, tmp_path, proof=proof) as daemon:
+            await daemon.alert(builders.webhook(builders.alert(namespace)))
+            await lab.scene.record("Zeroed")
+            prometheus.errors = 0.0
+            record = await lab.scene.record("Proved")
+    told = record["status"]["proof"]
+    assert any(one.startswith("not told live: HTTPRoute") for one in told)
+    assert "Prometheus: the canary's request rate is 0" in told
 
 
 # -- the write itself, through the daemon's client
