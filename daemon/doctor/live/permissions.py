@@ -73,7 +73,7 @@ RELEASES = Need("", "secrets", ("get", "list", "create", "patch"), "follow_ups.h
 def needed(settings: Settings) -> tuple[Need, ...]:
     """Where canaries are."""
     jobs = any(check.get("kind") == "job" for check in settings.gates.checks.values())
-    diverts = settings.rollback.second_brake is not SecondBrake.OFF
+    diverts = settings.rollback.second_brake is not SecondBrake.NONE
     return (*NEEDS, *((JOBS,) if jobs else ()), *((DIVERSION,) if diverts else ()))
 
 

@@ -24,7 +24,7 @@ def test_jobs_only_where_a_check_runs_them() -> None:
 def test_services_only_where_the_second_brake_is_on() -> None:
     for brake in ("divert", "divert-or-scale"):
         assert asked(rollback={"second_brake": brake}) == DAEMON | DIVERSION
-    assert asked(rollback={"second_brake": "off"}) == DAEMON
+    assert asked(rollback={"second_brake": "none"}) == DAEMON
 
 
 def test_secrets_only_in_the_namespaces_of_releases() -> None:
