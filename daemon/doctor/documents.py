@@ -42,6 +42,18 @@ class Document:
         return str(self._metadata.get("namespace") or "")
 
     @property
+    def labels(self) -> Mapping[str, Any]:
+        return self._map("labels")
+
+    @property
+    def annotations(self) -> Mapping[str, Any]:
+        return self._map("annotations")
+
+    def _map(self, field: str) -> Mapping[str, Any]:
+        found = self._metadata.get(field)
+        return found if isinstance(found, Mapping) else {}
+
+    @property
     def _metadata(self) -> Mapping[str, Any]:
         found = self.data.get("metadata") if isinstance(self.data, Mapping) else None
         return found if isinstance(found, Mapping) else {}

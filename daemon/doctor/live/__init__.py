@@ -28,7 +28,7 @@ async def examine(settings: Settings, known: Known, daemon_url: str | None) -> R
     timeout = aiohttp.ClientTimeout(total=_PATIENCE)
     async with client, aiohttp.ClientSession(trust_env=True, timeout=timeout) as session:
         seen = await cluster.look(settings, client, known)
-        allowed = await permissions.examine(settings, client, seen.served)
+        allowed = await permissions.examine(settings, client, seen.served, seen.documents)
         told, found, ages, asked = await asyncio.gather(
             neighbours.ask(settings, session, known),
             channels.examine(settings),
