@@ -21,7 +21,6 @@ pytestmark = pytest.mark.e2e
 RULES = sorted((CHECKOUT / "config" / "prometheus").glob("*.yaml"))
 CASES = sorted((CHECKOUT / "tests" / "data" / "prometheus").glob("*_test.yaml"))
 RUNBOOK = CHECKOUT / "docs" / "runbook.md"
-RUNBOOK_URL = "https://example.com/pullback/docs/runbook.md"
 ABOUT_CANARIES = ("application-rules", "business-rules", "canary-rules")
 
 
@@ -69,7 +68,7 @@ def test_every_alert_has_a_section_in_the_runbook_and_every_section_an_alert() -
     found = {alert["alert"] for alert in alerts()}
     assert headings == found
     for alert in alerts():
-        assert alert["annotations"]["runbook_url"] == f"{RUNBOOK_URL}#{alert['alert'].lower()}"
+        assert alert["annotations"]["runbook"] == f"docs/{RUNBOOK.name}#{alert['alert'].lower()}"
 
 
 def test_alerts_about_canaries_can_be_told_from_those_about_pullback_by_name_and_severity() -> None:
