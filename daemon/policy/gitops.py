@@ -31,6 +31,8 @@ _FLUX = {
     FollowUpKind.KUSTOMIZATION: "kustomize.toolkit.fluxcd.io",
     FollowUpKind.HELM_RELEASE: "helm.toolkit.fluxcd.io",
 }
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+"""Of an object. An annotation may hold anything, and what it names is asked for by a path."""
 _PLAIN = re.compile(r"[A-Za-z_]\w*")
 _MOST_PATHS = 6
 """Of more fields than these the lists they are in are named: nobody keeps thirty paths in step."""
@@ -62,9 +64,11 @@ def _owner(kind: FollowUpKind, route: RouteObject, argocd_namespace: str) -> Own
     if kind is FollowUpKind.APPLICATION:
         # Applications outside Argo CD's own namespace are tracked as NAMESPACE_NAME; no name has an underscore.
         namespace, _, name = _tracked(route).rpartition("_")
-        return Owner(kind, namespace or argocd_namespace, name) if name else None
-    name, namespace = (route.labels.get(f"{_FLUX[kind]}/{word}", "") for word in ("name", "namespace"))
-    return Owner(kind, namespace, name) if name and namespace else None
+        namespace = namespace or argocd_namespace
+    else:
+        name, namespace = (route.labels.get(f"{_FLUX[kind]}/{word}", "") for word in ("name", "namespace"))
+    named = _NAME.fullmatch(name) and _NAME.fullmatch(namespace)
+    return Owner(kind, namespace, name) if named else None
 
 
 def _tracked(route: RouteObject) -> str:

@@ -141,9 +141,22 @@ def undo(loan: Loan, owner: Owner) -> dict[str, str]:
 
 def lent(before: FollowUp, owner: Owner, now: datetime.datetime) -> FollowUp:
     """The entry once its controller is stopped."""
-    what = "no longer heals itself" if owner.kind is FollowUpKind.APPLICATION else "is suspended"
-    detail = f"{owner} {what} for as long as this rollback stands; {_raise_in(before)}"
+    what = f"{owner} no longer heals itself for as long as this rollback stands"
+    if owner.kind is not FollowUpKind.APPLICATION:
+        # It may be the very thing that would bring the fix.
+        what = (
+            f"{owner} is suspended for as long as this rollback stands: nothing that it delivers arrives before, a fix "
+            "neither (pullback release lifts the hold)"
+        )
+    detail = f"{what}; {_raise_in(before)}"
     return replace(before, state=FollowUpState.LENT, detail=detail[:DETAIL_MOST], at=now)
+
+
+def tried(before: FollowUp, what: str, problem: str) -> FollowUp:
+    """The entry after a try that failed: ``what`` is still to be done, since when does not move."""
+    if before.settled:
+        return before
+    return replace(before, detail=f"{what}: {problem}; {_raise_in(before)}"[:DETAIL_MOST])
 
 
 def given_up(

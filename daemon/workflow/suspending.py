@@ -89,10 +89,13 @@ class Suspending:
         return self._left_alone(ref) and bool(self._named(ref))
 
     async def work(self, ref: CanaryRef, leadership: Leadership) -> float | None:
-        if self._left_alone(ref):
-            await self._look_for_strangers(ref, leadership)
         failed: errors.NeighbourError | None = None
         waits = []
+        try:
+            if self._left_alone(ref):
+                await self._look_for_strangers(ref, leadership)
+        except errors.NeighbourError as error:
+            failed = error
         for record, one in self._entries(ref):
             try:
                 waits.append(await self._one(record, one, leadership))
@@ -129,6 +132,7 @@ class Suspending:
                 return _EVERY
             case Turn.RETURN:
                 await self._give_back(record, one, leadership)
+                self._watched.pop((stopping.holder(record), one.name), None)
         return None
 
     # -- stopping
@@ -137,10 +141,11 @@ class Suspending:
         try:
             await self._settle(record, one, leadership)
         except errors.NeighbourError as problem:
-            now = self._clock.now()
+            now, said = self._clock.now(), str(problem)
             if (now - one.at).total_seconds() < self._give_up_after:
+                await self._note(record, one, lambda entry: stopping.tried(entry, "not stopped yet", said))
                 raise
-            why = f"given up: {problem}"
+            why = f"given up: {said}"
             # Whether the last write got through is not known: it is looked for when the rollback is over.
             await self._note(
                 record, one,
@@ -197,9 +202,15 @@ class Suspending:
 
     async def _give_back(self, record: Rollback, one: FollowUp, leadership: Leadership) -> None:
         owner = _owner(one)
-        found = await self._owners.read(owner, None) if owner.name else None
-        step = stopping.returning(found, (stopping.holder(record),))
-        await self._return(found, step, leadership)
+        try:
+            async with asyncio.timeout(self._timeout):
+                found = await self._owners.read(owner, None)
+                step = stopping.returning(found, (stopping.holder(record),))
+                await self._return(found, step, leadership)
+        except (errors.NeighbourError, TimeoutError) as problem:
+            said = str(problem) or f"no answer within {self._timeout:g} s"
+            await self._note(record, one, lambda entry: stopping.tried(entry, "not put back yet", said))
+            raise errors.Unreachable(f"{owner} is not put back yet: {said}") from problem
         await self._note(record, one, lambda entry: stopping.returned(entry, owner, step, self._clock.now()))
 
     async def _return(

@@ -63,10 +63,14 @@ def raised(manager: str, found: RouteObject | None, *paths: str) -> Raise:
         ("argocd-controller", {"app.kubernetes.io/instance": "web"},
          {TRACKING: "other:networking.istio.io/VirtualService:shop/else"}, "an unnamed Application"),
         ("argocd-controller", {}, {TRACKING: "nonsense"}, "an unnamed Application"),
+        ("argocd-controller", {}, {TRACKING: "../../secrets:networking.istio.io/VirtualService:shop/podinfo"},
+         "an unnamed Application"),
+        ("argocd-controller", {}, {TRACKING: "_web:networking.istio.io/VirtualService:shop/podinfo"},
+         "Application argocd/web"),
         ("kustomize-controller", {"kustomize.toolkit.fluxcd.io/name": "apps"}, {}, "an unnamed Kustomization"),
         ("helm-controller", FLUX, {}, "an unnamed HelmRelease"),
     ],
-    ids=range(10),
+    ids=range(12),
 )  # fmt: skip
 def test_the_owner_is_the_one_that_the_object_names_for_that_controller(
     manager: str, labels: Any, annotations: Any, expected: str
@@ -304,7 +308,8 @@ def test_what_is_owed_is_returned_whatever_else_is_true(
 def test_each_state_says_the_raise_once_and_nothing_that_is_no_longer_true() -> None:
     first = entry(record(), raised("kustomize-controller", route(FLUX), *WEIGHTS), suspends=True)
     lent = stopping.lent(dataclasses.replace(first, undo=UNDO), APPS, facts.after(81))
-    assert lent.detail == f"{APPS} is suspended for as long as this rollback stands; {first.detail}"
+    assert lent.detail.startswith(f"{APPS} is suspended for as long as this rollback stands: nothing that it delivers")
+    assert lent.detail.endswith(f"; {first.detail}")
     taken = stopping.given_up(lent, FAILED, f"{APPS} was taken back", facts.after(82), owes=True)
     assert (taken.detail, taken.undo) == (f"{APPS} was taken back; {first.detail}", UNDO)
     assert stopping.returned(taken, APPS, PutBack(None), facts.after(83)) == dataclasses.replace(taken, undo=None)
