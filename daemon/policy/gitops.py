@@ -36,7 +36,7 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _PLAIN = re.compile(r"[A-Za-z_]\w*")
 _MOST_PATHS = 6
 """Of more fields than these the lists they are in are named: nobody keeps thirty paths in step."""
-DETAIL_MOST = 1024
+_DETAIL_MOST = 1024
 """Characters of a follow-up's detail in the record."""
 
 
@@ -144,8 +144,15 @@ def entry(record: Rollback, found: Raise, *, suspends: bool, now: datetime.datet
         suspends = suspends and bool(found.owner.name) and not record.drill
         state = FollowUpState.PENDING if suspends else FollowUpState.BY_HAND
         detail = f"{found.owner} ({found.manager}) raised {found.route}; to make it leave that alone, {found.advice}"
-        return FollowUp(found.owner.kind, found.owner.path, state, detail[:DETAIL_MOST], now)
+        return FollowUp(found.owner.kind, found.owner.path, state, fitted(detail), now)
     longer = f"{there.detail}; the same for {found.route}: {', '.join(found.pointers)}"
-    if str(found.route) in there.detail or len(longer) > DETAIL_MOST:
+    if str(found.route) in there.detail or len(longer) > _DETAIL_MOST:
         return None
     return replace(there, detail=longer)
+
+
+def fitted(detail: str) -> str:
+    """As much as a record holds: what is said last, in brackets, goes as a whole, because half a command is none."""
+    if len(detail) > _DETAIL_MOST and detail.endswith(")"):
+        detail = detail.rpartition(" (")[0]
+    return detail[:_DETAIL_MOST]

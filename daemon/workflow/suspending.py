@@ -226,10 +226,10 @@ class Suspending:
 
     def _left_alone(self, ref: CanaryRef) -> bool:
         """Whether something may stand there for a record that is gone."""
-        return self._suspends(ref) and self._looked.get(ref) != self._names(ref)
+        return self._suspends(ref) and self._looked.get(ref) != self._known(ref)
 
-    def _names(self, ref: CanaryRef) -> frozenset[str]:
-        return frozenset(record.name for record in self._world.records(ref))
+    def _known(self, ref: CanaryRef) -> frozenset[str]:
+        return frozenset(record.uid for record in self._world.records(ref))
 
     def _named(self, ref: CanaryRef) -> set[Owner]:
         canary = self._world.canary(ref)
@@ -237,17 +237,17 @@ class Suspending:
         return {owner for one in routes for owner in gitops.owners(one, self._argocd_namespace)}
 
     async def _look_for_strangers(self, ref: CanaryRef, leadership: Leadership) -> None:
-        names = self._names(ref)
+        known = self._known(ref)
         for owner in sorted(self._named(ref)):
             try:
                 found = await self._owners.read(owner, None)
             except errors.Refused:
-                self._looked[ref] = names  # what may not be read was not lent either; told once
+                self._looked[ref] = known  # what may not be read was not lent either; told once
                 raise
             if found is not None and found.loan is not None:
                 gone = stopping.strangers(found.loan, ref, self._world.records(ref))
                 await self._return(found, stopping.returning(found, gone), leadership)
-        self._looked[ref] = names
+        self._looked[ref] = known
 
     # -- the record
 
