@@ -7,7 +7,7 @@ both, a rollback, a pause, or not knowing enough keeps it where it is.
 import dataclasses
 from collections.abc import Sequence
 
-from daemon.model.canary import Canary, Controller
+from daemon.model.canary import Canary, Controller, Workload
 from daemon.model.canary_revision import CanaryRevision
 from daemon.model.signal import HookType
 from daemon.model.stages import Profile
@@ -24,6 +24,7 @@ class Scene:
     profile: Profile | None
     record: CanaryRevision | None
     rollback: str | None
+    workload: Workload | None
     fresh: bool
     failures: int
     threshold: int
@@ -89,6 +90,8 @@ def next_step(scene: Scene) -> Step:
         return Rest(f"Rollback {scene.rollback} is in force")
     if not scene.fresh or weight is None:
         return Rest("what is known of it is too old, or nobody knows its weight")
+    if scene.workload is not None and scene.workload.observed and not scene.workload.ready_replicas:
+        return Rest(f"none of its pods is ready ({scene.workload.name})")
     if canary.driven:
         return _driven(scene, weight)
     return _asked(scene, weight)

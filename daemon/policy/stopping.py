@@ -10,7 +10,7 @@ from daemon.model.canary import CanaryRef
 from daemon.model.follow_up import GITOPS, FollowUp, FollowUpKind, FollowUpState
 from daemon.model.gitops import Loan, Managed, Owner
 from daemon.model.rollback import Rollback, RollbackPhase
-from daemon.policy.gitops import DETAIL_MOST
+from daemon.policy.gitops import fitted
 
 
 def holder(record: Rollback) -> str:
@@ -73,7 +73,7 @@ def lending(managed: Managed | None, owner: Owner, who: str, *, was_lent: bool) 
         return IsLent(loan)
     if ours or was_lent:
         return Impossible(_taken_back(managed))
-    if managed.lists is False:
+    if not managed.lists:
         # Labels can be written by whoever may write the route: what it names must say the same.
         return Impossible(f"{owner} does not count that route among its own: left alone")
     if managed.made_by:
@@ -141,16 +141,29 @@ def undo(loan: Loan, owner: Owner) -> dict[str, str]:
 
 def lent(before: FollowUp, owner: Owner, now: datetime.datetime) -> FollowUp:
     """The entry once its controller is stopped."""
-    what = "no longer heals itself" if owner.kind is FollowUpKind.APPLICATION else "is suspended"
-    detail = f"{owner} {what} for as long as this rollback stands; {_raise_in(before)}"
-    return replace(before, state=FollowUpState.LENT, detail=detail[:DETAIL_MOST], at=now)
+    what = f"{owner} no longer heals itself for as long as this rollback stands"
+    if owner.kind is not FollowUpKind.APPLICATION:
+        # It may be the very thing that would bring the fix.
+        what = (
+            f"{owner} is suspended for as long as this rollback stands: nothing that it delivers arrives before, a fix "
+            "neither (pullback release lifts the hold)"
+        )
+    detail = f"{what}; {_raise_in(before)}"
+    return replace(before, state=FollowUpState.LENT, detail=fitted(detail), at=now)
+
+
+def tried(before: FollowUp, what: str, problem: str) -> FollowUp:
+    """The entry after a try that failed: ``what`` is still to be done, since when does not move."""
+    if before.settled:
+        return before
+    return replace(before, detail=fitted(f"{what}: {problem}; {_raise_in(before)}"))
 
 
 def given_up(
     before: FollowUp, state: FollowUpState, why: str, now: datetime.datetime, *, owes: bool
 ) -> FollowUp:  # fmt: skip
     """``owes``: a note of ours stands there all the same, and will be taken away."""
-    detail = f"{why}; {_raise_in(before)}"[:DETAIL_MOST]
+    detail = fitted(f"{why}; {_raise_in(before)}")
     return replace(before, state=state, detail=detail, at=now, undo=before.undo if owes else None)
 
 
@@ -172,4 +185,4 @@ def returned(before: FollowUp, owner: Owner, step: PutBack | Keep | None, now: d
             state, detail = FollowUpState.DONE, f"{owner} is left stopped for {', '.join(loan.holders)}"
         case _:
             state, detail = FollowUpState.NOT_NEEDED, f"nothing of ours is left on {owner}"
-    return replace(before, state=state, detail=detail[:DETAIL_MOST], at=now, undo=None)
+    return replace(before, state=state, detail=fitted(detail), at=now, undo=None)

@@ -21,6 +21,7 @@ class Word(enum.StrEnum):
     ZEROED = "zeroed"
     PROVED = "proved"
     ESCALATED = "escalated"
+    SECOND_BRAKE = "second-brake"
     RAISED_AGAIN = "raised-again"
     RAISED_BY_GITOPS = "raised-by-gitops"
     GITOPS_STOPPED = "gitops-stopped"
@@ -44,7 +45,7 @@ class Chapter:
     text: str
 
 
-REMARKED = frozenset({Word.ESCALATED, Word.RAISED_AGAIN, Word.CLEANUP_TROUBLE, Word.FOLLOW_UP_FAILED,
+REMARKED = frozenset({Word.ESCALATED, Word.SECOND_BRAKE, Word.RAISED_AGAIN, Word.CLEANUP_TROUBLE, Word.FOLLOW_UP_FAILED,
                       Word.RAISED_BY_GITOPS, Word.GITOPS_STOPPED})  # fmt: skip
 """What a reader of a chat must be told anew: rewriting a message rings nowhere."""
 
@@ -79,6 +80,7 @@ def chapters(record: Rollback) -> tuple[Chapter, ...]:
     found = [Chapter(Word.DECIDED, decided, f"rollback of revision {record.revision or '?'}: {record.reason}")]
     reached = {condition.type: condition for condition in record.conditions}
     for milestone, word in ((Milestone.ZEROED, Word.ZEROED), (Milestone.PROVED, Word.PROVED),
+                            (Milestone.SECOND_BRAKE, Word.SECOND_BRAKE),
                             (Milestone.ESCALATED, Word.ESCALATED)):  # fmt: skip
         if milestone in reached:
             at = _exactly(record, milestone) or reached[milestone].at

@@ -111,6 +111,7 @@ class Driving:
             profile=self._sight.profile(canary),
             record=self._sight.record(canary),
             rollback=self._sight.standing_rollback(canary),
+            workload=self._world.workload(canary),
             fresh=self._fresh(),
             failures=failures if (revision, at) == (canary.revision, weight) else 0,
             threshold=self._pace.threshold,

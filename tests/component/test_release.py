@@ -12,7 +12,7 @@ from tests.commands import Pullback, pullback
 from tests.component import undriven
 from tests.component.undriven import NAME, shares
 from tests.running import eventually, running
-from tests.scene import ROLLBACKS, ROUTES, Scene
+from tests.scene import DEPLOYMENTS, ROLLBACKS, ROUTES, Scene
 
 __all__ = ["pullback"]
 
@@ -151,3 +151,60 @@ async def test_a_flagger_canary_is_released_like_any_other(
         await scene.set_weight(20)
         await asyncio.sleep(0.5)
         assert await scene.weights() == [80, 20]
+
+
+async def test_pods_that_were_taken_away_come_back_before_requests_do(
+    cluster: Cluster, scene: Scene, tmp_path: Path, pullback: Pullback
+) -> None:
+    await undriven.release(scene, weight=25)
+    name = f"{NAME}-canary"
+
+    async def observed(ready: int) -> None:
+        generation = (await scene.get(DEPLOYMENTS, name))["metadata"]["generation"]
+        said = {"observedGeneration": generation, "replicas": ready, "readyReplicas": ready}
+        await scene.merge(DEPLOYMENTS, f"{name}/status", {"status": said})
+
+    async def replicas() -> int:
+        found: int = (await scene.get(DEPLOYMENTS, name))["spec"]["replicas"]
+        return found
+
+    async def scaled(wanted: int) -> None:
+        async def there() -> bool:
+            return await replicas() == wanted
+
+        await eventually(there)
+
+    await observed(2)
+    async with running(cluster, tmp_path, gates=QUICK):
+        await rolled_back(scene, pullback)
+        await scaled(0)
+        await observed(0)
+        code, out, _ = await pullback("release", NAME, "-n", scene.namespace, "--wait", "0")
+        assert code == 0, out
+        await scaled(2)
+        await asyncio.sleep(1.5)
+        assert (await shares(scene))["x-canary"] == {"stable": 100}
+        await observed(2)
+        await scene.record("Completed")
+        assert (await shares(scene))["x-canary"] == {"canary": 100}
+
+
+async def test_nothing_is_raised_to_a_workload_without_ready_pods(
+    cluster: Cluster, scene: Scene, tmp_path: Path, pullback: Pullback
+) -> None:
+    await undriven.release(scene, weight=5)
+    generation = (await scene.get(DEPLOYMENTS, f"{NAME}-canary"))["metadata"]["generation"]
+    status = {"status": {"observedGeneration": generation, "replicas": 2, "readyReplicas": 0}}
+    await scene.merge(DEPLOYMENTS, f"{NAME}-canary/status", status)
+    async with running(cluster, tmp_path, gates=QUICK):
+        code, _, _ = await pullback("promote", NAME, "-n", scene.namespace, "--weight", "25")
+        assert code == 0
+        await asyncio.sleep(0.5)
+        assert (await shares(scene))["everybody"] == {"stable": 95, "canary": 5}
+        status["status"]["readyReplicas"] = 2
+        await scene.merge(DEPLOYMENTS, f"{NAME}-canary/status", status)
+
+        async def raised() -> bool:
+            return bool((await shares(scene))["everybody"] == {"stable": 75, "canary": 25})
+
+        await eventually(raised)

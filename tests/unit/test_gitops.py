@@ -63,10 +63,14 @@ def raised(manager: str, found: RouteObject | None, *paths: str) -> Raise:
         ("argocd-controller", {"app.kubernetes.io/instance": "web"},
          {TRACKING: "other:networking.istio.io/VirtualService:shop/else"}, "an unnamed Application"),
         ("argocd-controller", {}, {TRACKING: "nonsense"}, "an unnamed Application"),
+        ("argocd-controller", {}, {TRACKING: "../../secrets:networking.istio.io/VirtualService:shop/podinfo"},
+         "an unnamed Application"),
+        ("argocd-controller", {}, {TRACKING: "_web:networking.istio.io/VirtualService:shop/podinfo"},
+         "Application argocd/web"),
         ("kustomize-controller", {"kustomize.toolkit.fluxcd.io/name": "apps"}, {}, "an unnamed Kustomization"),
         ("helm-controller", FLUX, {}, "an unnamed HelmRelease"),
     ],
-    ids=range(10),
+    ids=range(12),
 )  # fmt: skip
 def test_the_owner_is_the_one_that_the_object_names_for_that_controller(
     manager: str, labels: Any, annotations: Any, expected: str
@@ -218,10 +222,11 @@ def test_a_second_rollback_holds_it_too_and_the_original_stays() -> None:
     [
         (None, "there is no Kustomization flux-system/apps"),
         (managed(lists=False), "does not count that route among its own"),
+        (managed(lists=None), "does not count that route among its own"),
         (managed(made_by="ApplicationSet all"), "is made by ApplicationSet all, which would set it back"),
         (managed(loan=Loan("null", (WHO,)), writer="kubectl-edit"), "was taken back by kubectl-edit"),
     ],
-    ids=range(4),
+    ids=range(5),
 )
 def test_what_must_not_be_stopped_is_left_alone_and_says_why(found: Managed | None, said: str) -> None:
     step = lending(found)
@@ -304,7 +309,8 @@ def test_what_is_owed_is_returned_whatever_else_is_true(
 def test_each_state_says_the_raise_once_and_nothing_that_is_no_longer_true() -> None:
     first = entry(record(), raised("kustomize-controller", route(FLUX), *WEIGHTS), suspends=True)
     lent = stopping.lent(dataclasses.replace(first, undo=UNDO), APPS, facts.after(81))
-    assert lent.detail == f"{APPS} is suspended for as long as this rollback stands; {first.detail}"
+    assert lent.detail.startswith(f"{APPS} is suspended for as long as this rollback stands: nothing that it delivers")
+    assert lent.detail.endswith(f"; {first.detail}")
     taken = stopping.given_up(lent, FAILED, f"{APPS} was taken back", facts.after(82), owes=True)
     assert (taken.detail, taken.undo) == (f"{APPS} was taken back; {first.detail}", UNDO)
     assert stopping.returned(taken, APPS, PutBack(None), facts.after(83)) == dataclasses.replace(taken, undo=None)
@@ -385,3 +391,18 @@ def test_flux_says_what_it_has_applied_in_its_inventory(owner: Owner, spec: Any,
 def test_a_note_that_nobody_of_us_wrote_is_none(note: str, loan: Loan | None) -> None:
     document = {"metadata": {"annotations": {adapter.LENT: note}}, "spec": {"suspend": True}}
     assert adapter.managed(APPS, document, None).loan == loan
+
+
+def test_an_application_gets_its_self_healing_back_whatever_became_of_the_note() -> None:
+    document = {"metadata": {"annotations": {adapter.LENT: '{"was": null, "for": ["a/b/c"]}'}}, "spec": {}}
+    assert adapter.managed(APPLICATION, document, None).loan == Loan("true", ("a/b/c",))
+
+
+def test_of_what_does_not_fit_no_half_command_is_left() -> None:
+    far = dataclasses.replace(REF, namespace="n" * 63, name="r" * 253)
+    found = raised("kustomize-controller", route(FLUX), *(f"/spec/http/{rule}/route/0/weight" for rule in range(6)))
+    long = gitops.advice(APPS, far, "networking.istio.io", found.pointers)
+    detail = gitops.fitted(f"{'x' * 300} {long}")
+    assert len(detail) <= 1024
+    assert "kubectl" not in detail
+    assert of_yaml(detail, "spec: ignore")[0]["paths"] == list(found.pointers)

@@ -90,7 +90,11 @@ class Routes:
         patch = self.restore(route, originals)
         if patch is None:
             return None
-        return self._kinds[route.ref.kind].claim(patched(route, patch.operations), cluster_domain)
+        try:
+            before = patched(route, patch.operations)
+        except (LookupError, TypeError, ValueError):
+            return None  # people have made another object of it meanwhile
+        return self._kinds[route.ref.kind].claim(before, cluster_domain)
 
     def pending(self, route: RouteObject) -> str:
         return self._kinds[route.ref.kind].pending(route)
