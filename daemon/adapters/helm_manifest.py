@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from daemon.adapters.traffic.patched import applied
+from daemon.adapters.traffic.patching import applied
 from daemon.model.route import PatchOperation
 
 Zero = Callable[[Mapping[str, Any]], Sequence[PatchOperation]]

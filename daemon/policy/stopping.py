@@ -4,6 +4,8 @@ give back, and what must be left alone.
 
 import datetime
 import enum
+import json
+import shlex
 from dataclasses import dataclass, replace
 
 from daemon.model.canary import CanaryRef
@@ -11,6 +13,12 @@ from daemon.model.follow_up import GITOPS, FollowUp, FollowUpKind, FollowUpState
 from daemon.model.gitops import Loan, Managed, Owner
 from daemon.model.rollback import Rollback, RollbackPhase
 from daemon.policy.gitops import fitted
+
+_GROUPS = {
+    FollowUpKind.APPLICATION: "argoproj.io",
+    FollowUpKind.KUSTOMIZATION: "kustomize.toolkit.fluxcd.io",
+    FollowUpKind.HELM_RELEASE: "helm.toolkit.fluxcd.io",
+}
 
 
 def holder(record: Rollback) -> str:
@@ -85,8 +93,24 @@ def lending(managed: Managed | None, owner: Owner, who: str, *, was_lent: bool) 
 
 
 def _taken_back(managed: Managed) -> str:
+    if not managed.acting:
+        return _note_gone(managed.owner)
     by = f" by {managed.writer}" if managed.writer and managed.writer != "pullback" else ""
     return f"{managed.owner} was taken back{by}: left as it is, and not stopped a second time"
+
+
+def _note_gone(owner: Owner) -> str:
+    """Whoever takes the note away takes over; but they may not know what they have taken."""
+    kind = f"{owner.kind.lower()}.{_GROUPS[owner.kind]}"
+    heals = owner.kind is FollowUpKind.APPLICATION
+    spec = {"syncPolicy": {"automated": {"selfHeal": True}}} if heals else {"suspend": False}
+    command = (
+        f"kubectl patch {kind} {shlex.quote(owner.name)} -n {shlex.quote(owner.namespace)} --type merge "
+        f"-p {shlex.quote(json.dumps({'spec': spec}))}"
+    )
+    return (
+        f"somebody has taken our note from {owner}, which is still stopped: left as it is; to set it going: {command}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +196,15 @@ def _raise_in(one: FollowUp) -> str:
     return one.detail[max(0, one.detail.find(f"{one.kind} {one.name} (")) :]
 
 
-def returned(before: FollowUp, owner: Owner, step: PutBack | Keep | None, now: datetime.datetime) -> FollowUp:
-    """The entry after the rollback no longer stands."""
+def returned(
+    before: FollowUp, owner: Owner, found: Managed | None, step: PutBack | Keep | None, now: datetime.datetime
+) -> FollowUp:  # fmt: skip
+    """The entry after the rollback no longer stands. ``found``: as it was before that step."""
     if before.settled:
         return replace(before, undo=None)
     match step:
+        case None if before.state is FollowUpState.LENT and found is not None and not found.acting:
+            state, detail = FollowUpState.FAILED, _note_gone(owner)
         case PutBack(str()):
             state, detail = FollowUpState.DONE, f"{owner} goes on as before"
         case PutBack():

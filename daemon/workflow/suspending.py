@@ -211,7 +211,7 @@ class Suspending:
             said = str(problem) or f"no answer within {self._timeout:g} s"
             await self._note(record, one, lambda entry: stopping.tried(entry, "not put back yet", said))
             raise errors.Unreachable(f"{owner} is not put back yet: {said}") from problem
-        await self._note(record, one, lambda entry: stopping.returned(entry, owner, step, self._clock.now()))
+        await self._note(record, one, lambda entry: stopping.returned(entry, owner, found, step, self._clock.now()))
 
     async def _return(
         self, found: Managed | None, step: stopping.PutBack | stopping.Keep | None, leadership: Leadership

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shlex
 from typing import Any
 
 import pytest
@@ -313,8 +315,9 @@ def test_each_state_says_the_raise_once_and_nothing_that_is_no_longer_true() -> 
     assert lent.detail.endswith(f"; {first.detail}")
     taken = stopping.given_up(lent, FAILED, f"{APPS} was taken back", facts.after(82), owes=True)
     assert (taken.detail, taken.undo) == (f"{APPS} was taken back; {first.detail}", UNDO)
-    assert stopping.returned(taken, APPS, PutBack(None), facts.after(83)) == dataclasses.replace(taken, undo=None)
-    back = stopping.returned(lent, APPS, PutBack("null"), facts.after(83))
+    over = stopping.returned(taken, APPS, managed(), PutBack(None), facts.after(83))
+    assert over == dataclasses.replace(taken, undo=None)
+    back = stopping.returned(lent, APPS, managed(acting=False), PutBack("null"), facts.after(83))
     assert (back.state, back.detail, back.undo) == (DONE, f"{APPS} goes on as before", None)
 
 
@@ -396,6 +399,22 @@ def test_a_note_that_nobody_of_us_wrote_is_none(note: str, loan: Loan | None) ->
 def test_an_application_gets_its_self_healing_back_whatever_became_of_the_note() -> None:
     document = {"metadata": {"annotations": {adapter.LENT: '{"was": null, "for": ["a/b/c"]}'}}, "spec": {}}
     assert adapter.managed(APPLICATION, document, None).loan == Loan("true", ("a/b/c",))
+
+
+def test_what_is_stopped_without_our_note_is_left_to_people_with_a_command_that_works() -> None:
+    lent = dataclasses.replace(follow_up(LENT, UNDO), detail="…")
+    gone = stopping.returned(lent, APPS, managed(acting=False), None, facts.after(83))
+    assert (gone.state, gone.undo) == (FAILED, None)
+    command = shlex.split(gone.detail.partition("to set it going: ")[2])
+    assert command[:4] == ["kubectl", "patch", "kustomization.kustomize.toolkit.fluxcd.io", "apps"]
+    assert json.loads(command[command.index("-p") + 1]) == {"spec": {"suspend": False}}
+    step = stopping.lending(managed(APPLICATION, acting=False), APPLICATION, WHO, was_lent=True)
+    assert isinstance(step, Impossible)
+    assert json.loads(shlex.split(step.detail)[-1]) == {"spec": {"syncPolicy": {"automated": {"selfHeal": True}}}}
+    # Nobody knows whether it was ever stopped, or it goes on: nothing to say.
+    for state, found in ((PENDING, managed(acting=False)), (LENT, managed()), (LENT, None)):
+        one = stopping.returned(dataclasses.replace(lent, state=state), APPS, found, None, facts.after(83))
+        assert one.state is FollowUpState.NOT_NEEDED
 
 
 def test_of_what_does_not_fit_no_half_command_is_left() -> None:

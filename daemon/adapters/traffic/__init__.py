@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import Resource
-from daemon.adapters.traffic.patched import patched
+from daemon.adapters.traffic.patching import patched
 from daemon.model import errors
 from daemon.model.route import Original, PatchOperation, RouteObject, RoutePatch, RouteRef, RouteView, Sides
 
