@@ -39,9 +39,10 @@ def spelled(value: Any) -> Any:
 async def after_a_scrape(stack: Stack) -> None:
     """The worst moment to begin: what fails from now on is not seen before the next one."""
     assert stack.prometheus is not None
+    targets = f"{stack.prometheus.url}/api/v1/targets?state=active"
 
     async def last() -> str:
-        async with stack.session.get(f"{stack.prometheus.url}/api/v1/targets?state=active") as response:
+        async with stack.session.get(targets) as response:
             (target,) = (await response.json())["data"]["activeTargets"]
         return str(target["lastScrape"])
 

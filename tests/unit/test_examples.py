@@ -15,7 +15,7 @@ import yaml
 
 from daemon.adapters import acts, argo_rollouts, claims, traffic
 from daemon.adapters.traffic import conventions, virtual_service
-from daemon.adapters.traffic.patched import patched
+from daemon.adapters.traffic.patching import patched
 from daemon.model.route import RouteObject, RouteView, Sides, percent
 from daemon.model.signal import HookType
 from daemon.sandbox.kubernetes_api.schemas import flaws, prune
