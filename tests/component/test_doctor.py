@@ -207,6 +207,7 @@ async def test_flagger_is_not_needed_and_neither_is_istio(tmp_path: Path, pullba
         (("watch", "destinationrules"), {}, "destinationrules.networking.istio.io"),
         (("patch", "rollouts", "status"), {}, "rollouts/status.argoproj.io"),
         (("patch", "services"), {"rollback": {"second_brake": "divert"}}, "rollback.second_brake"),
+        (("create", "jobs"), {"gates": {"checks": {"j": {"kind": "job", "config_map": "x", "key": "y"}}}}, "jobs.batch"),
         (("create", "secrets"), {"follow_ups": {"helm": {"shop/web": {"release": "web", "namespace": "releases"}}}},
          "may not create secrets in namespace releases: follow_ups.helm"),
     ],

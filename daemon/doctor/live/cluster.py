@@ -11,7 +11,6 @@ from daemon.adapters.kubernetes.resources import (
     DEPLOYMENTS,
     DESTINATION_RULES_V1,
     DESTINATION_RULES_V1BETA1,
-    JOBS,
     ROLLBACKS,
     ROLLOUTS,
     SCALED_OBJECTS,
@@ -59,7 +58,7 @@ class _Listed:
 
 async def look(settings: Settings, client: KubernetesClient, known: Known) -> Seen:
     kinds = {kind: tuple(module.RESOURCES) for kind, module in known.kinds.items()}
-    alone = (*_NEEDED, *_WHERE_USED, METRIC_TEMPLATES, SCALED_OBJECTS, JOBS)
+    alone = (*_NEEDED, *_WHERE_USED, METRIC_TEMPLATES, SCALED_OBJECTS)
     rules = (DESTINATION_RULES_V1, DESTINATION_RULES_V1BETA1)
     wanted = {**{one.kind: (one,) for one in alone}, rules[0].kind: rules, **kinds}
     documents: list[Document] = []

@@ -64,7 +64,7 @@ NEEDS = (
     Need("", "configmaps", ("get", "create"), "evidence"),
     Need("", "events", ("list", "create"), "evidence, and the story in kubectl describe"),
 )
-_ALWAYS = frozenset({"", "apps", "autoscaling", "pullback.dev"})
+_ALWAYS = frozenset({"", "apps", "autoscaling", "batch", "pullback.dev"})
 """Groups without which there is no daemon; what is in another is needed where it is installed."""
 JOBS = Need("batch", "jobs", ("get", "create"), "checks of kind job")
 DIVERSION = Need("", "services", ("get", "patch"), "rollback.second_brake")
