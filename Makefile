@@ -26,7 +26,7 @@ test: lint types        ## everything a contributor needs: lint, types, unit, co
 test-quick: $(VENV)/installed  ## unit and component rings, no real binaries
 	$(PYTEST) -n 2 --dist loadfile -m 'not slow and not e2e and not alone' $(ARGS)
 
-test-slow: $(VENV)/installed   ## minutes long: 200 kill -9 moments
+test-slow: $(VENV)/installed   ## what takes half a minute or more: 200 kill -9 moments, drills, time to zero as installed
 	PULLBACK_KILLS=200 $(PYTEST) -m slow $(ARGS)
 
 test-apiserver: $(VENV)/installed  ## component ring and chart against a real kube-apiserver; needs KUBEBUILDER_ASSETS

@@ -92,6 +92,7 @@ async def test_a_failing_canary_gets_nothing_more_within_seconds(
     assert signals["alert-fires", "alertmanager", "ROLL_BACK"] >= 1
 
 
+@pytest.mark.slow
 async def test_killed_and_stopped_at_every_turn_it_converges_with_one_record(
     alerting_binaries: AlertingBinaries, tmp_path: Path
 ) -> None:

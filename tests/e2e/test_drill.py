@@ -63,6 +63,7 @@ async def rewire(stack: Stack, matcher: str) -> None:
         assert response.status == 200, await response.text()
 
 
+@pytest.mark.slow
 async def test_drills_beside_a_release_touch_nothing_of_it_and_name_what_is_broken(
     alerting_binaries: AlertingBinaries, tmp_path: Path
 ) -> None:
