@@ -18,6 +18,7 @@ class Rollouts:
         self._cluster_domain = cluster_domain
         self._by_rule: dict[Key, dict[Key, Mapping[str, Any]]] = {}
         """Rollouts that are split by the subsets of a rule, as they were last seen."""
+        self._rule_of: dict[Key, Key] = {}
 
     def put(self, document: Mapping[str, Any]) -> None:
         canary = argo_rollouts.read_rollout(document, self._world.claims.rule, self._cluster_domain)
@@ -29,6 +30,7 @@ class Rollouts:
         rule = argo_rollouts.rule_named(document)
         if rule is not None:
             self._by_rule.setdefault(rule, {})[key] = document
+            self._rule_of[key] = rule
         workload = argo_rollouts.read_workload(document)
         if workload is not None:
             self._world.put_workload(workload)
@@ -48,10 +50,12 @@ class Rollouts:
             self.put(document)
 
     def _unlink(self, key: Key) -> None:
-        for rule, rollouts in tuple(self._by_rule.items()):
-            rollouts.pop(key, None)
-            if not rollouts:
-                del self._by_rule[rule]
+        rule = self._rule_of.pop(key, None)
+        if rule is None:
+            return
+        del self._by_rule[rule][key]
+        if not self._by_rule[rule]:
+            del self._by_rule[rule]
 
 
 def _key(document: Mapping[str, Any]) -> Key:
