@@ -14,6 +14,7 @@ from daemon.model.checking import Finding, Subject
 from daemon.model.cleanup import PausedScaler
 from daemon.model.decision import Decision, Intent, Reason
 from daemon.model.errors import NeighbourError
+from daemon.model.gitops import Raise
 from daemon.model.keeping import KeptEvidence
 from daemon.model.notice import Manner, Message
 from daemon.model.outcome import StepOutcome
@@ -275,8 +276,8 @@ class Observer(Protocol):
         """A record of ours reached another phase."""
         ...
 
-    def raised_again(self, canary: CanaryRef, route: RouteView) -> None:
-        """Somebody raised a canary that is held at zero."""
+    def raised_again(self, canary: CanaryRef, route: RouteView, by: Raise | None = None) -> None:
+        """Somebody raised a canary that is held at zero; it was undone. ``by``: a GitOps controller, if it was one."""
         ...
 
     def escalated(self, canary: CanaryRef, reason: Reason, detail: str, break_glass: Sequence[str]) -> None:

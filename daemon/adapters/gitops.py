@@ -22,6 +22,8 @@ HELM_RELEASES = Resource("helm.toolkit.fluxcd.io", "v2", "helmreleases", "HelmRe
 LENT = "pullback.dev/stopped"
 """Ours, on what we have stopped: JSON of what to put back and for which records it was stopped."""
 
+_SUSPEND, _SELF_HEAL = "spec.suspend", "spec.syncPolicy.automated.selfHeal"
+
 _RESOURCES = {
     FollowUpKind.APPLICATION: APPLICATIONS,
     FollowUpKind.KUSTOMIZATION: KUSTOMIZATIONS,
@@ -80,7 +82,8 @@ def _said(error: errors.Refused, owner: Owner) -> errors.Refused:
 
 def managed(owner: Owner, document: Mapping[str, Any], route: RouteRef | None) -> Managed:
     """From its JSON, whatever is missing in it."""
-    seen = objects.read(owner.kind.value, document)
+    path = _SELF_HEAL if owner.kind is FollowUpKind.APPLICATION else _SUSPEND
+    seen = objects.read(owner.kind.value, document, field="/".join(f"f:{part}" for part in path.split(".")))
     if owner.kind is FollowUpKind.APPLICATION:
         automated = objects.mapping(seen.spec.get("syncPolicy")).get("automated")
         field = objects.mapping(automated).get("selfHeal")

@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from daemon import ports
-from daemon.adapters import break_glass, evidence, helm, ledger, scaling
+from daemon.adapters import break_glass, evidence, gitops, helm, ledger, scaling
 from daemon.adapters.canary_objects import CanaryObjects
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.watches import Watches
@@ -29,7 +29,9 @@ from daemon.workflow.keeping import Keeping
 from daemon.workflow.leading import Elector, Leadership
 from daemon.workflow.outbox import Outbox
 from daemon.workflow.pruning import Pruning
+from daemon.workflow.raising import Raising
 from daemon.workflow.recording import Recorder, RevisionRecorder
+from daemon.workflow.suspending import Suspending
 from daemon.workflow.telling import Telling
 from daemon.workflow.undiverting import Undiverting
 from daemon.workflow.watchdog import Watchdog
@@ -73,10 +75,11 @@ def after_zero(
             ),
         ),
     ]
-    if settings.rollback.second_brake is not SecondBrake.OFF:
+    if settings.rollback.second_brake is not SecondBrake.NONE:
         duties.append(Undiverting(world=sight.world, brakes=KubernetesBrakes(client)))
     if settings.follow_ups.helm:
         duties.append(_helm(settings, surroundings, sight, client, recorder))
+    duties.append(_suspending(settings, surroundings, sight, client, recorder))
     duties += _tellers(settings, surroundings, sight, client, channels, recorder, observer)
     pruning = Pruning(
         world=sight.world,
@@ -106,6 +109,36 @@ def _helm(
         clock_tolerance=settings.correlation.clock_tolerance,
         timeout=settings.follow_ups.timeout,
         give_up_after=settings.follow_ups.give_up_after,
+    )
+
+
+def _suspending(
+    settings: Settings, surroundings: Surroundings, sight: Sight, client: KubernetesClient, recorder: Recorder
+) -> Duty:  # fmt: skip
+    """There also where it is off: what an earlier configuration has lent is given back."""
+    return Suspending(
+        world=sight.world,
+        recorder=recorder,
+        owners=gitops.KubernetesGitOps(client),
+        suspends=settings.follow_ups.suspends,
+        argocd_namespace=settings.follow_ups.argocd_namespace,
+        clock=surroundings.clock,
+        clock_tolerance=settings.correlation.clock_tolerance,
+        timeout=settings.follow_ups.timeout,
+        give_up_after=settings.follow_ups.give_up_after,
+    )
+
+
+def raising(
+    settings: Settings, surroundings: Surroundings, sight: Sight, client: KubernetesClient, observer: ports.Observer
+) -> Raising:
+    """Of every replica: whichever has undone a raise writes down whose it was."""
+    return Raising(
+        world=sight.world,
+        recorder=Recorder(world=sight.world, ledger=ledger.KubernetesLedger(client)),
+        suspends=settings.follow_ups.suspends,
+        observer=observer,
+        clock=surroundings.clock,
     )
 
 

@@ -98,7 +98,8 @@ async def _start(
     )  # fmt: skip
     listener = Listener(world=sight.world, clock=surroundings.clock, note=chronicle.note)
     drills = drilling.DrillListener(drill_log.KubernetesDrillLog(client), surroundings.clock)
-    observer = audience.gather(metrics, logs, listener, drills)
+    raising = leading.raising(settings, surroundings, sight, client, audience.gather(metrics, logs))
+    observer = audience.gather(metrics, logs, listener, drills, raising)
     checking = gatekeeping.runner(settings, surroundings, made, observer)
     checking.heard = listener.checked
     channels = notify.build(
@@ -173,6 +174,7 @@ async def _start(
     # Stopped in reverse: first no new work, then the running writes, then the port.
     lifecycle.on_stop("server", server.stop)
     lifecycle.on_stop("chronicle", chronicle.stop)
+    lifecycle.on_stop("raising", raising.stop)
     lifecycle.on_stop("checking", checking.stop)
     lifecycle.on_stop("prover", prover.stop)
     drain, linger = settings.lifecycle.drain, settings.lifecycle.linger
@@ -222,6 +224,7 @@ def _workflow(
         break_glass=break_glass.commands,
         pace=rollback.Pace(settings.rollback.backoff_first, settings.rollback.backoff_most),
         second_brake=settings.rollback.second_brake,
+        argocd_namespace=settings.follow_ups.argocd_namespace,
     )
 
     async def run_pass(ref: CanaryRef, letters: Sequence[Letter]) -> float | None:

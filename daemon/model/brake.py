@@ -6,7 +6,7 @@ import enum
 class SecondBrake(enum.StrEnum):
     """``rollback.second_brake``."""
 
-    OFF = "off"
+    NONE = "none"
     DIVERT = "divert"
     """Point the canary's Service at the stable pods."""
     DIVERT_OR_SCALE = "divert-or-scale"

@@ -10,6 +10,15 @@ class FollowUpKind(enum.StrEnum):
     """``status.followUps[].kind``: whose idea of the weight it is."""
 
     HELM = "Helm"
+    APPLICATION = "Application"
+    """Of Argo CD."""
+    KUSTOMIZATION = "Kustomization"
+    HELM_RELEASE = "HelmRelease"
+    """Both of Flux."""
+
+
+GITOPS = frozenset({FollowUpKind.APPLICATION, FollowUpKind.KUSTOMIZATION, FollowUpKind.HELM_RELEASE})
+"""What a GitOps controller acts by: there is a follow-up of these only once one has raised the canary again."""
 
 
 class FollowUpState(enum.StrEnum):
@@ -22,9 +31,13 @@ class FollowUpState(enum.StrEnum):
     """Given up: ``detail`` says why, and what to do by hand. Traffic is not concerned."""
     NOT_NEEDED = "NotNeeded"
     """It was in step already, or the rollback was over before its turn came."""
+    LENT = "Lent"
+    """Changed for as long as the rollback stands; ``undo`` is what will be put back."""
+    BY_HAND = "ByHand"
+    """Nothing is done here: ``detail`` says who raises the canary, and what a person has to write where."""
 
 
-SETTLED = frozenset({FollowUpState.DONE, FollowUpState.FAILED, FollowUpState.NOT_NEEDED})
+SETTLED = frozenset({FollowUpState.DONE, FollowUpState.FAILED, FollowUpState.NOT_NEEDED, FollowUpState.BY_HAND})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -31,14 +31,14 @@ class Raise:
     """A GitOps controller has raised a canary that is held at zero.
 
     ``manager`` is what managedFields call it. ``pointers`` are the fields (RFC 6901) that we wrote back: what it would
-    have to leave alone. ``group`` is the API group of the route.
+    have to leave alone. ``advice`` is what to write where for that, one line for people.
     """
 
     owner: Owner
     manager: str
     route: RouteRef
-    group: str
     pointers: tuple[str, ...]
+    advice: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Managed:
 
     ``acting``: its controller undoes what others change. ``idle`` says why not, where it does not. ``field`` is JSON of
     the field that would be lent. ``made_by`` is what made it and would write it again, empty for people. ``lists`` is
-    whether it counts the route among its own, None where it keeps no list. ``writer`` wrote its spec last.
+    whether it counts the route among its own, None where nobody asked. ``writer`` wrote that field last.
     """
 
     owner: Owner

@@ -3,7 +3,7 @@
 =====================================================  ==========================================================
 the canary                                             what is done
 =====================================================  ==========================================================
-is at zero, or nothing was refused, or policy is off   nothing
+is at zero, or nothing was refused, or policy is none  nothing
 has a Service of its own beside the stable one         its selector is pointed at the stable pods: nobody notices
 has a controller                                       nothing: with Flagger an empty target is promoted, Argo
                                                        Rollouts takes the pods away itself
@@ -27,7 +27,7 @@ TOO_MANY = 50.0
 def second_brake(evidence: Evidence, policy: SecondBrake) -> DivertService | ScaleCanary | None:
     """The step to take now. It is taken again for as long as the write is refused: both are idempotent."""
     canary = evidence.canary
-    if policy is SecondBrake.OFF or not evidence.write_refused or canary is None or evidence.routes_at_zero:
+    if policy is SecondBrake.NONE or not evidence.write_refused or canary is None or evidence.routes_at_zero:
         return None
     namespace, own, stable = canary.workload_namespace, canary.canary_service, canary.primary_service
     if own and stable and own != stable and not evidence.divert_refused:

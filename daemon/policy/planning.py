@@ -32,7 +32,7 @@ _ORDER = (RollbackPhase.PENDING, RollbackPhase.ESCALATED, RollbackPhase.ZEROED, 
           RollbackPhase.DRY_RUN, RollbackPhase.FAILED, RollbackPhase.COMPLETED)  # fmt: skip
 
 
-def plan(evidence: Evidence, decision: Decision, second_brake: SecondBrake = SecondBrake.OFF) -> Plan:
+def plan(evidence: Evidence, decision: Decision, second_brake: SecondBrake = SecondBrake.NONE) -> Plan:
     """The steps a standing (or just beginning) rollback needs now."""
     intent = evidence.intent
     if intent is None:

@@ -9,7 +9,7 @@ import enum
 from collections.abc import Callable
 
 from daemon.model.cleanup import CleanupState
-from daemon.model.follow_up import FollowUpState
+from daemon.model.follow_up import GITOPS, FollowUpState
 from daemon.model.notice import Manner, Message, Notice, Saying, Story
 from daemon.model.rollback import Milestone, Rollback, RollbackPhase, Trigger
 
@@ -21,7 +21,11 @@ class Word(enum.StrEnum):
     ZEROED = "zeroed"
     PROVED = "proved"
     ESCALATED = "escalated"
+    SECOND_BRAKE = "second-brake"
     RAISED_AGAIN = "raised-again"
+    RAISED_BY_GITOPS = "raised-by-gitops"
+    GITOPS_STOPPED = "gitops-stopped"
+    GITOPS_GOES_ON = "gitops-goes-on"
     EVIDENCE_KEPT = "evidence-kept"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -41,7 +45,8 @@ class Chapter:
     text: str
 
 
-REMARKED = frozenset({Word.ESCALATED, Word.RAISED_AGAIN, Word.CLEANUP_TROUBLE, Word.FOLLOW_UP_FAILED})
+REMARKED = frozenset({Word.ESCALATED, Word.SECOND_BRAKE, Word.RAISED_AGAIN, Word.CLEANUP_TROUBLE, Word.FOLLOW_UP_FAILED,
+                      Word.RAISED_BY_GITOPS, Word.GITOPS_STOPPED})  # fmt: skip
 """What a reader of a chat must be told anew: rewriting a message rings nowhere."""
 
 DRILL = "DRILL"
@@ -75,6 +80,7 @@ def chapters(record: Rollback) -> tuple[Chapter, ...]:
     found = [Chapter(Word.DECIDED, decided, f"rollback of revision {record.revision or '?'}: {record.reason}")]
     reached = {condition.type: condition for condition in record.conditions}
     for milestone, word in ((Milestone.ZEROED, Word.ZEROED), (Milestone.PROVED, Word.PROVED),
+                            (Milestone.SECOND_BRAKE, Word.SECOND_BRAKE),
                             (Milestone.ESCALATED, Word.ESCALATED)):  # fmt: skip
         if milestone in reached:
             at = _exactly(record, milestone) or reached[milestone].at
@@ -98,13 +104,22 @@ def chapters(record: Rollback) -> tuple[Chapter, ...]:
 
 
 def _followed_up(record: Rollback) -> list[Chapter]:
-    """What failed at once; what was done when nothing is under way any more, because a word is said only once."""
+    """What failed at once; what was done when nothing is under way any more, because a word is said only once. What was
+    lent to the rollback is not waited for: it lasts as long as that does."""
+    ours = [one for one in record.follow_ups if one.kind not in GITOPS]
+    theirs = [one for one in record.follow_ups if one.kind in GITOPS]
+    done = [one for one in ours if one.state is FollowUpState.DONE] if all(one.settled for one in ours) else []
+    words = (
+        (Word.FOLLOW_UP_FAILED, [one for one in record.follow_ups if one.state is FollowUpState.FAILED]),
+        (Word.FOLLOWED_UP, done),
+        (Word.RAISED_BY_GITOPS, [one for one in theirs if one.state in {FollowUpState.PENDING, FollowUpState.BY_HAND}]),
+        (Word.GITOPS_STOPPED, [one for one in theirs if one.state is FollowUpState.LENT]),
+        (Word.GITOPS_GOES_ON, [one for one in theirs if one.state is FollowUpState.DONE]),
+    )
     found = []
-    for word, state in ((Word.FOLLOW_UP_FAILED, FollowUpState.FAILED), (Word.FOLLOWED_UP, FollowUpState.DONE)):
-        those = [one for one in record.follow_ups if one.state is state]
-        under_way = state is FollowUpState.DONE and not all(one.settled for one in record.follow_ups)
-        if those and not under_way:
-            text = "; ".join(f"{one.kind}: {one.detail}" for one in those)
+    for word, those in words:
+        if those:
+            text = "; ".join(one.detail if one.kind in GITOPS else f"{one.kind}: {one.detail}" for one in those)
             found.append(Chapter(word, max(one.at for one in those), text))
     return found
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -100,6 +100,8 @@ class Load:
     longest_seconds: float = 300.0
     in_flight: int = 64
     request_timeout: float = 10.0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Of every request, beside Host."""
     tally: Tally = field(default_factory=Tally)
     _task: asyncio.Task[None] | None = None
 
@@ -128,8 +130,9 @@ class Load:
     async def _run(self) -> None:
         pool = aiohttp.TCPConnector(limit=self.in_flight, keepalive_timeout=30)
         timeout = aiohttp.ClientTimeout(total=self.request_timeout)
+        headers = {**self.headers, "Host": self.host}
         async with (
-            aiohttp.ClientSession(connector=pool, timeout=timeout, headers={"Host": self.host}) as session,
+            aiohttp.ClientSession(connector=pool, timeout=timeout, headers=headers) as session,
             asyncio.TaskGroup() as requests,
         ):
             await self._send_on_schedule(session, requests)

@@ -140,8 +140,8 @@ class Stack:
             return response.status, await response.text()
 
     async def start_daemon(self) -> None:
-        self.daemon = await self.children.start("pullback", _serve(self.configuration), environment=_environment(),
-                                                folder=CHECKOUT)  # fmt: skip
+        argv = serve_command(self.configuration)
+        self.daemon = await self.children.start("pullback", argv, environment=own_environment(), folder=CHECKOUT)
         await wait_until_ready(self.daemon, f"{self.daemon_url}/readyz", self.session)
 
     async def end_daemon(self, *, kill: bool = False) -> int:
@@ -279,11 +279,12 @@ def _configure(stack: Stack) -> None:
     stack.configuration.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
 
 
-def _serve(configuration: Path) -> list[str | Path]:
+def serve_command(configuration: Path) -> list[str | Path]:
+    """The argv of the daemon as a process of its own."""
     return [sys.executable, "-m", "daemon", "serve", "--config", configuration]
 
 
-def _environment() -> dict[str, str | None]:
+def own_environment() -> dict[str, str | None]:
     """Nothing of the person's own: not another cluster's settings, and no proxy on the way to this machine."""
     own: dict[str, str | None] = {name: None for name in os.environ if name.startswith("PULLBACK_")}
     return {**own, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}

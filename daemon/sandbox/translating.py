@@ -25,21 +25,29 @@ MATCHED_ELSEWHERE = {"name", "gateways", "port", "scheme", "statPrefix"}
 def translate(services: Iterable[Mapping[str, Any]], *, name: str = "app") -> Json:
     """One RouteConfiguration for all `services`; a `TranslationError` names the object and the reason.
 
-    Several VirtualServices for one host are merged in order of age, as a gateway does.
+    Several VirtualServices for one host are merged as a gateway does it: in order of age, and what takes every request
+    last, so that it hides no rule of another object.
     """
     ordered = sorted(services, key=age)
     by_name = {name_of(service): service for service in ordered}
-    hosts: dict[str, tuple[list[str], list[Json]]] = {}
+    hosts: dict[str, tuple[list[str], list[Json], list[Json]]] = {}
     for service in ordered:
         namespace = service["metadata"].get("namespace", "default")
         try:
             routes = [route for rule in flattened_rules(service, by_name) for route in _routes(rule, namespace)]
         except TranslationError as error:
             raise TranslationError(f"VirtualService {name_of(service)}: {error}") from None
+        # What stands behind a route for every request is never reached, and must not be by way of the merging.
+        end = next((place for place, route in enumerate(routes) if _takes_all(route)), len(routes))
         for host in service.get("spec", {}).get("hosts") or []:
             domains = _domains(host, namespace)
-            hosts.setdefault(domains[0], (domains, []))[1].extend(routes)
-    virtual_hosts = [{"name": host, "domains": domains, "routes": routes} for host, (domains, routes) in hosts.items()]
+            _, some, all_requests = hosts.setdefault(domains[0], (domains, [], []))
+            some += routes[:end]
+            all_requests += routes[end:]
+    virtual_hosts = [
+        {"name": host, "domains": domains, "routes": some + all_requests}
+        for host, (domains, some, all_requests) in hosts.items()
+    ]
     return {"name": name, "ignore_port_in_host_matching": True, "virtual_hosts": virtual_hosts}
 
 
@@ -72,6 +80,10 @@ def cluster_name(destination: Mapping[str, Any], namespace: str) -> str:
 def age(service: Mapping[str, Any]) -> tuple[str, str]:
     """What objects are ordered by where the older one wins, and of two as old the first by name."""
     return str(service["metadata"].get("creationTimestamp", "")), name_of(service)
+
+
+def _takes_all(route: Json) -> bool:
+    return set(route["match"]) <= {"prefix", "case_sensitive"} and route["match"].get("prefix") == "/"
 
 
 def _domains(host: str, namespace: str) -> list[str]:

@@ -16,8 +16,8 @@ class Rollback(Group):
     """From received to proved; past it a person is told, with the command that does it by hand."""
     dry_run: bool = False
     """Decide and record, write no route, open no hook: for the first days in a new cluster."""
-    second_brake: SecondBrake = SecondBrake.OFF
-    """When a route write is refused for good: ``off``, ``divert`` (the canary's Service selects the stable pods), or
+    second_brake: SecondBrake = SecondBrake.NONE
+    """When a route write is refused for good: ``none``, ``divert`` (the canary's Service selects the stable pods), or
     ``divert-or-scale`` (else a canary without controller loses its pods)."""
     mailbox: int = pydantic.Field(default=1000, ge=1)
     """Alerts that may wait for one canary; beyond it the sender is told to come again."""

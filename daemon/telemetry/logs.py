@@ -10,6 +10,7 @@ import structlog
 from daemon.model.canary import CanaryRef
 from daemon.model.decision import Decision, Intent, Reason, Verdict
 from daemon.model.errors import NeighbourError
+from daemon.model.gitops import Raise
 from daemon.model.outcome import StepOutcome
 from daemon.model.plan import (
     AbortRelease,
@@ -56,6 +57,8 @@ class Logs:
 
     def __init__(self) -> None:
         self.log: Any = structlog.get_logger("pullback")
+        self._raises: dict[CanaryRef, dict[str, int]] = {}
+        """How often each writer has raised a canary that is held: told when it begins, then whenever that doubles."""
 
     def signal_judged(self, source: Source, decision: Decision, canary: CanaryRef | None, alert: Alert) -> None:
         quiet = decision.verdict is Verdict.IGNORE and (source is Source.PULL or _expected(decision.reason))
@@ -78,6 +81,7 @@ class Logs:
         )  # fmt: skip
 
     def rollback_decided(self, canary: CanaryRef, intent: Intent, decision: Decision) -> None:
+        self._raises.pop(canary, None)
         self.log.warning(
             "rollback.decided", canary=str(canary), revision=intent.revision, verdict=decision.verdict.value,
             reason=decision.reason.value, trigger=intent.trigger.value, requested_by=intent.requested_by,
@@ -87,7 +91,8 @@ class Logs:
     def step_done(self, canary: CanaryRef, outcome: StepOutcome) -> None:
         name, target = _describe(outcome)
         if outcome.error is None:
-            self.log.info("step.done", canary=str(canary), step=name, target=target)
+            again = isinstance(outcome.step, ZeroRoute) and canary in self._raises
+            (self.log.debug if again else self.log.info)("step.done", canary=str(canary), step=name, target=target)
         else:
             self.log.warning(
                 "step.failed", canary=str(canary), step=name, target=target,
@@ -104,11 +109,20 @@ class Logs:
             "rollback.moved", canary=str(after.canary), revision=after.revision, record=after.name,
             phase=after.phase.value, message=after.message, holds=after.holds, **clocks,
         )  # fmt: skip
+        if after.finished:
+            self._raises.pop(after.canary, None)
 
-    def raised_again(self, canary: CanaryRef, route: RouteView) -> None:
+    def raised_again(self, canary: CanaryRef, route: RouteView, by: Raise | None = None) -> None:
         writer = route.writers[0] if route.writers else "unknown"
+        counts = self._raises.setdefault(canary, {})
+        times = counts[writer] = counts.get(writer, 0) + 1
+        if times & (times - 1):
+            return
+        told = by is None or times > 1
+        named = {} if by is None or told else {"owner": str(by.owner), "to_ignore": by.advice}
         self.log.warning(
             "hold.pushed_back", canary=str(canary), route=str(route.ref), found_percent=route.weight, raised_by=writer,
+            times=times, **named,
         )  # fmt: skip
 
     def escalated(self, canary: CanaryRef, reason: Reason, detail: str, break_glass: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ from daemon import ports
 from daemon.model.canary import CanaryPhase, CanaryRef
 from daemon.model.decision import Decision, Intent, Reason, Verdict
 from daemon.model.errors import NeighbourError, Refused
+from daemon.model.gitops import Raise
 from daemon.model.outcome import StepOutcome
 from daemon.model.rollback import Rollback, RollbackPhase, Trigger
 from daemon.model.route import RouteView
@@ -182,7 +183,7 @@ class Metrics:
         if after.finished or after.phase is RollbackPhase.ESCALATED:
             self._rollbacks.labels(after.trigger.value, after.phase.value).inc()
 
-    def raised_again(self, canary: CanaryRef, route: RouteView) -> None:
+    def raised_again(self, canary: CanaryRef, route: RouteView, by: Raise | None = None) -> None:
         self._holds.inc()
 
     def escalated(self, canary: CanaryRef, reason: Reason, detail: str, break_glass: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from daemon.model.canary import CanaryRef
 from daemon.model.decision import Decision, Intent, Reason
 from daemon.model.errors import NeighbourError
+from daemon.model.gitops import Raise
 from daemon.model.outcome import StepOutcome
 from daemon.model.rollback import Rollback
 from daemon.model.route import RouteView
@@ -26,7 +27,7 @@ class Hearing:
 
     def rollback_moved(self, before: Rollback | None, after: Rollback) -> None: ...
 
-    def raised_again(self, canary: CanaryRef, route: RouteView) -> None: ...
+    def raised_again(self, canary: CanaryRef, route: RouteView, by: Raise | None = None) -> None: ...
 
     def escalated(self, canary: CanaryRef, reason: Reason, detail: str, break_glass: Sequence[str]) -> None: ...
 

@@ -7,6 +7,7 @@ from daemon.model.canary import CanaryRef
 from daemon.model.canary_revision import Entry, EntryKind, SeenCheck, SeenGate
 from daemon.model.checking import CheckResult, Subject
 from daemon.model.decision import Decision, Reason, Verdict
+from daemon.model.gitops import Raise
 from daemon.model.rollback import Rollback
 from daemon.model.route import RouteView
 from daemon.model.signal import Alert, Hook, HookType, Source
@@ -64,8 +65,9 @@ class Listener(Hearing):
         entry = Entry(self._clock.now(), EntryKind.ROLLBACK, f"{after.name} {after.phase}", text)
         self._note(after.canary, CURRENT, Notes(entries=(entry,)))
 
-    def raised_again(self, canary: CanaryRef, route: RouteView) -> None:
+    def raised_again(self, canary: CanaryRef, route: RouteView, by: Raise | None = None) -> None:
         writer = route.writers[0] if route.writers else "somebody"
+        writer = f"{by.owner} ({writer})" if by is not None else writer
         text = f"{route.ref} was raised to {route.weight:g}% by {writer} and taken back to 0"
         entry = Entry(self._clock.now(), EntryKind.ROLLBACK, f"raised {route.ref}", text)
         self._note(canary, CURRENT, Notes(entries=(entry,)))

@@ -9,7 +9,7 @@ from daemon.model.canary import CanaryRef
 from daemon.model.gitops import Raise
 from daemon.model.rollback import Amendment, Rollback
 from daemon.model.route import RouteView
-from daemon.policy import gitops
+from daemon.policy import gitops, stopping
 from daemon.workflow.hearing import Hearing
 from daemon.workflow.recording import Recorder
 from daemon.workflow.world import World
@@ -57,7 +57,7 @@ class Raising(Hearing):
 
     def _in_force(self, canary: CanaryRef) -> Rollback | None:
         records = self._world.records(canary)
-        return next((one for one in reversed(records) if gitops.stands(one, overtaken=False)), None)
+        return next((one for one in reversed(records) if stopping.stands(one, overtaken=False)), None)
 
     def _entry(self, record: Rollback, by: Raise) -> Amendment | None:
         found = gitops.entry(record, by, suspends=self._suspends(record.canary), now=self._clock.now())

@@ -10,7 +10,7 @@ from daemon.model.canary import CanaryRef
 from daemon.model.decision import ENDINGS, HANDS_OFF, Decision, Evidence, Reason, Verdict
 from daemon.model.outcome import Outcome, StepOutcome
 from daemon.model.plan import AmendRecord, DivertService, OpenRecord, Plan, RestoreRoute, ScaleCanary, ZeroRoute
-from daemon.policy import deciding, planning
+from daemon.policy import deciding, gitops, planning
 from daemon.workflow.executing import Executor
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.letters import Judge, Letter, Waiting
@@ -48,7 +48,9 @@ class Passes:
         break_glass: Callable[[Evidence], Sequence[str]],
         pace: Pace,
         second_brake: SecondBrake,
+        argocd_namespace: str = "argocd",
     ) -> None:
+        """``argocd_namespace``: of Applications that a route names without theirs."""
         self._world = world
         self._standings = standings
         self._gatherer = gatherer
@@ -59,6 +61,7 @@ class Passes:
         self._break_glass = break_glass
         self._pace = pace
         self._second_brake = second_brake
+        self._argocd_namespace = argocd_namespace
 
     async def run(self, ref: CanaryRef, letters: Sequence[Letter]) -> float | None:
         """Returns in how many seconds to look again, None when nothing is left to do until something happens."""
@@ -157,7 +160,8 @@ class Passes:
                 if standing.was_zero:
                     standing.pushed_back += 1
                     raised = next(view for view in evidence.routes if view.ref == patch.route)
-                    self._observer.raised_again(standing.ref, raised)
+                    by = gitops.raised(raised, self._world.route(raised.ref), self._argocd_namespace)
+                    self._observer.raised_again(standing.ref, raised, by)
                 if standing.intent is not None:
                     standing.intent = planning.remember(standing.intent, evidence)
             case DivertService(_, namespace, service, stable) if done.error is None:

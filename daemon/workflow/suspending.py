@@ -18,8 +18,8 @@ from daemon.model.follow_up import GITOPS, FollowUp, FollowUpState
 from daemon.model.gitops import Loan, Managed, Owner
 from daemon.model.rollback import Amendment, Rollback
 from daemon.model.route import RouteRef
-from daemon.policy import checks, gitops
-from daemon.policy.gitops import Turn
+from daemon.policy import checks, gitops, stopping
+from daemon.policy.stopping import Turn
 from daemon.workflow.leading import Leadership
 from daemon.workflow.recording import Recorder
 from daemon.workflow.world import World
@@ -111,7 +111,7 @@ class Suspending:
     def _turn(self, record: Rollback, one: FollowUp) -> Turn:
         canary = self._world.canary(record.canary)
         overtaken = checks.is_superseded(record.revision, record.started_at, canary, self._clock_tolerance)
-        return gitops.turn(record, one, overtaken=overtaken, suspends=self._suspends(record.canary))
+        return stopping.turn(record, one, overtaken=overtaken, suspends=self._suspends(record.canary))
 
     async def _one(self, record: Rollback, one: FollowUp, leadership: Leadership) -> float | None:
         now = self._clock.now()
@@ -120,7 +120,7 @@ class Suspending:
                 await self._stop(record, one, leadership)
                 return _EVERY
             case Turn.WATCH:
-                key = (gitops.holder(record), one.name)
+                key = (stopping.holder(record), one.name)
                 past = (now - self._watched.get(key, one.at)).total_seconds()
                 if past < _EVERY:
                     return _EVERY - max(0.0, past)
@@ -144,7 +144,7 @@ class Suspending:
             # Whether the last write got through is not known: it is looked for when the rollback is over.
             await self._note(
                 record, one,
-                lambda entry: gitops.given_up(entry, FollowUpState.FAILED, why, now, owes=entry.undo is not None),
+                lambda entry: stopping.given_up(entry, FollowUpState.FAILED, why, now, owes=entry.undo is not None),
             )  # fmt: skip
 
     async def _settle(self, record: Rollback, one: FollowUp, leadership: Leadership) -> None:
@@ -162,29 +162,29 @@ class Suspending:
 
     async def _step(self, record: Rollback, one: FollowUp, found: Managed | None, leadership: Leadership) -> bool:
         """Whether that was all."""
-        owner, who, now = _owner(one), gitops.holder(record), self._clock.now()
-        match gitops.lending(found, owner, who):
-            case gitops.Lend(loan) if found is not None:
-                undo = gitops.undo(loan, owner)
+        owner, who, now = _owner(one), stopping.holder(record), self._clock.now()
+        match stopping.lending(found, owner, who, was_lent=one.state is FollowUpState.LENT):
+            case stopping.Lend(loan) if found is not None:
+                undo = stopping.undo(loan, owner)
                 await self._note(record, one, lambda entry: dataclasses.replace(entry, undo=undo))
                 leadership.check()
                 stands = self._world.record(record.canary, record.name)
-                if stands is None or not gitops.stands(stands, overtaken=False):
+                if stands is None or not stopping.stands(stands, overtaken=False):
                     raise errors.Conflict("the rollback was lifted, or overtaken, in this moment")
                 with contextlib.suppress(errors.Conflict):
                     await self._owners.stop(found, loan)
                 return False
-            case gitops.IsLent():
+            case stopping.IsLent():
                 if one.state is not FollowUpState.LENT:
-                    await self._note(record, one, lambda entry: gitops.lent(entry, owner, now))
-            case gitops.Idle(why):
+                    await self._note(record, one, lambda entry: stopping.lent(entry, owner, now))
+            case stopping.Idle(why):
                 await self._note(
-                    record, one, lambda entry: gitops.given_up(entry, FollowUpState.BY_HAND, why, now, owes=False)
+                    record, one, lambda entry: stopping.given_up(entry, FollowUpState.BY_HAND, why, now, owes=False)
                 )  # fmt: skip
-            case gitops.Impossible(why):
+            case stopping.Impossible(why):
                 owes = found is not None and found.loan is not None and who in found.loan.holders
                 await self._note(
-                    record, one, lambda entry: gitops.given_up(entry, FollowUpState.FAILED, why, now, owes=owes)
+                    record, one, lambda entry: stopping.given_up(entry, FollowUpState.FAILED, why, now, owes=owes)
                 )  # fmt: skip
         return True
 
@@ -198,17 +198,17 @@ class Suspending:
     async def _give_back(self, record: Rollback, one: FollowUp, leadership: Leadership) -> None:
         owner = _owner(one)
         found = await self._owners.read(owner, None) if owner.name else None
-        step = gitops.returning(found, (gitops.holder(record),))
+        step = stopping.returning(found, (stopping.holder(record),))
         await self._return(found, step, leadership)
-        await self._note(record, one, lambda entry: gitops.returned(entry, owner, step, self._clock.now()))
+        await self._note(record, one, lambda entry: stopping.returned(entry, owner, step, self._clock.now()))
 
     async def _return(
-        self, found: Managed | None, step: gitops.PutBack | gitops.Keep | None, leadership: Leadership
+        self, found: Managed | None, step: stopping.PutBack | stopping.Keep | None, leadership: Leadership
     ) -> None:  # fmt: skip
         if found is None or step is None:
             return
         leadership.check()
-        if isinstance(step, gitops.Keep):
+        if isinstance(step, stopping.Keep):
             await self._owners.keep(found, step.loan)
         else:
             await self._owners.put_back(found, step.original)
@@ -234,8 +234,8 @@ class Suspending:
                 self._looked[ref] = names  # what may not be read was not lent either; told once
                 raise
             if found is not None and found.loan is not None:
-                gone = gitops.strangers(found.loan, ref, self._world.records(ref))
-                await self._return(found, gitops.returning(found, gone), leadership)
+                gone = stopping.strangers(found.loan, ref, self._world.records(ref))
+                await self._return(found, stopping.returning(found, gone), leadership)
         self._looked[ref] = names
 
     # -- the record

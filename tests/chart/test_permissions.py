@@ -113,7 +113,7 @@ def test_jobs_only_where_a_check_runs_them() -> None:
 def test_services_only_where_the_second_brake_is_on() -> None:
     role = of(render(MATRIX["a second brake"]), "Role", "pullback")[0]
     assert allowed(role) == DAEMON | DIVERSION
-    off = {**MINIMAL, "config": {"rollback": {"second_brake": "off"}}}
+    off = {**MINIMAL, "config": {"rollback": {"second_brake": "none"}}}
     assert allowed(of(render(off), "Role", "pullback")[0]) == DAEMON
 
 

@@ -56,6 +56,15 @@ async def climbed(scene: Scene) -> list[int]:
     return [one["weight"] for one in record["status"]["weights"]]
 
 
+async def recorded(scene: Scene, weights: list[int]) -> None:
+    """The record follows the routes, a moment later."""
+
+    async def there() -> bool:
+        return await climbed(scene) == weights
+
+    await eventually(there)
+
+
 async def fire(daemon: Daemon, told: dict[str, Any]) -> str:
     _, answer = await daemon.alert(builders.webhook(told))
     return f"{answer['alerts'][0]['verdict']} {answer['alerts'][0]['reason']}"
@@ -75,11 +84,7 @@ async def test_it_climbs_the_stages_waits_for_the_captain_and_goes_to_all_of_it(
         annotations = {f"pullback.dev/{key}": value for key, value in said.items()}
         await scene.merge(ROUTES, NAME, {"metadata": {"annotations": annotations}})
         await until(scene, 100)
-
-        async def recorded() -> bool:
-            return await climbed(scene) == [0, 5, 25, 50, 100]
-
-        await eventually(recorded)
+        await recorded(scene, [0, 5, 25, 50, 100])
         used = (await scene.get(ROUTES, NAME))["metadata"]["annotations"]["pullback.dev/approved-used"]
         assert used.startswith(said["approved"])
     assert stub.asked["smoke"] == 1
@@ -137,7 +142,7 @@ async def test_a_restart_goes_on_where_it_was(cluster: Cluster, scene: Scene, tm
             await until(scene, 5)
         async with running(cluster, tmp_path, **configured(stub)):
             await until(scene, 50)
-            assert await climbed(scene) == [0, 5, 25, 50]
+            await recorded(scene, [0, 5, 25, 50])
 
 
 async def test_a_person_promotes_what_nobody_drives_and_nothing_else_raises_it(

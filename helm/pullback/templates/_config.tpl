@@ -53,7 +53,7 @@
 
 {{/* Whether a canary's Service may be pointed at the stable pods. */}}
 {{- define "pullback.divertsServices" -}}
-{{- if ne (toString (dig "rollback" "second_brake" "off" .Values.config)) "off" -}}yes{{- end -}}
+{{- if ne (toString (dig "rollback" "second_brake" "none" .Values.config)) "none" -}}yes{{- end -}}
 {{- end -}}
 
 {{/* Whether a check is made by Kubernetes Jobs: only then may the daemon create them. */}}
