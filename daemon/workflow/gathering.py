@@ -53,6 +53,7 @@ class Gatherer:
         records = self._world.records(ref)
         record = self._record(standing, canary, records)
         self._note_zero(standing, now, at_zero=at_zero)
+        restorations = self._restorations(standing, canary, record) if canary else ()
         identity = _identity(standing.intent.revision if standing.intent else "", canary)
         return Evidence(
             now=now,
@@ -76,7 +77,7 @@ class Gatherer:
             rehearsing=self._rehearsing,
             bakes_until=self.bakes_until(canary) if canary else None,
             bakes_since=self._promotion_began(canary) if canary else None,
-            restorations=self._restorations(standing, canary, record) if canary else (),
+            restorations=restorations,
             undo=reverting.command(canary, self._world.revisions(ref)) if canary else "",
             limits=self._limits,
         )
@@ -107,9 +108,12 @@ class Gatherer:
             return ()
         if standing.released_since is None:
             standing.released_since = self._clock.now()
+            standing.write_refused = ""  # what was refused on the way down says nothing of the way back
         if (self._clock.now() - standing.released_since).total_seconds() < RELEASED_KNOWN:
             return None
-        originals = standing.intent.originals
+        # What a person has done by hand, because every write of ours was refused, is only in the record.
+        remembered = standing.intent.originals
+        originals = (*remembered, *(one for one in record.originals if one not in remembered))
         found = (self._routes.restore(route, originals) for route in self._world.routes(canary))
         return tuple(patch for patch in found if patch is not None)
 
