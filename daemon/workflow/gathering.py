@@ -111,9 +111,7 @@ class Gatherer:
             standing.write_refused = ""  # what was refused on the way down says nothing of the way back
         if (self._clock.now() - standing.released_since).total_seconds() < RELEASED_KNOWN:
             return None
-        # What a person has done by hand, because every write of ours was refused, is only in the record.
-        remembered = standing.intent.originals
-        originals = (*remembered, *(one for one in record.originals if one not in remembered))
+        originals = standing.intent.originals
         found = (self._routes.restore(route, originals) for route in self._world.routes(canary))
         return tuple(patch for patch in found if patch is not None)
 
