@@ -65,6 +65,8 @@ class ObjectKind:
 
 
 FLAGGER_CANARY = ObjectKind()
+CONTROLLER_KINDS = frozenset({FLAGGER_CANARY.kind, "Rollout"})
+"""Kinds of objects whose controllers make routing objects and drive them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

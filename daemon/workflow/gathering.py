@@ -53,6 +53,7 @@ class Gatherer:
         records = self._world.records(ref)
         record = self._record(standing, canary, records)
         self._note_zero(standing, now, at_zero=at_zero)
+        standing.gone_since = None if canary is not None or standing.intent is None else standing.gone_since or now
         restorations = self._restorations(standing, canary, record) if canary else ()
         identity = _identity(standing.intent.revision if standing.intent else "", canary)
         return Evidence(
@@ -77,6 +78,7 @@ class Gatherer:
             rehearsing=self._rehearsing,
             bakes_until=self.bakes_until(canary) if canary else None,
             bakes_since=self._promotion_began(canary) if canary else None,
+            gone_since=standing.gone_since,
             restorations=restorations,
             undo=reverting.command(canary, self._world.revisions(ref)) if canary else "",
             limits=self._limits,
