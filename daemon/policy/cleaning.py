@@ -149,8 +149,8 @@ def _is_overtaken(scene: Scene, cleanup: Cleanup) -> bool:
         return True
     if canary.phase in {CanaryPhase.PROMOTING, CanaryPhase.FINALISING, CanaryPhase.SUCCEEDED, CanaryPhase.INITIALIZED}:
         return True
-    if canary.under_analysis and scene.record.finished:
-        return True  # the same revision is analysed anew
+    if scene.record.finished and (canary.under_analysis or scene.record.released_by):
+        return True  # the same revision is analysed anew, or may be: a person has lifted the hold
     return scene.workload is not None and bool(cleanup.template) and scene.workload.template != cleanup.template
 
 
@@ -161,9 +161,9 @@ def _make_way(scene: Scene, cleanup: Cleanup) -> Step:
     paused = tuple(one for one in cleanup.scalers if one.restored_at is None)
     if paused:
         return RestoreScalers(paused)
-    empty = scene.workload is not None and scene.workload.replicas == 0
-    going_on = scene.canary is not None and scene.canary.phase is CanaryPhase.PROGRESSING
-    if empty and going_on and cleanup.scaled_from and scene.workload is not None:
+    canary, released = scene.canary, bool(scene.record.released_by)  # released: pods before traffic
+    going_on = canary is not None and (released or canary.phase is CanaryPhase.PROGRESSING)
+    if going_on and cleanup.scaled_from and scene.workload is not None and scene.workload.replicas == 0:
         return ScaleBack(scene.workload, cleanup.scaled_from)
     if cleanup.state in SETTLED:
         return Wait()

@@ -17,7 +17,8 @@ from daemon.policy import acts, staging
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scene:
     """Everything the next step may depend on. ``weight`` is percent on the routes; ``rollback`` the name of the record
-    that is in force; ``failures`` how often in a row the criteria have failed at this weight."""
+    that is in force; ``runs``: as far as is known it has pods that are ready; ``failures`` how often in a row
+    the criteria have failed at this weight."""
 
     canary: Canary
     weight: float | None
@@ -25,6 +26,7 @@ class Scene:
     record: CanaryRevision | None
     rollback: str | None
     fresh: bool
+    runs: bool
     failures: int
     threshold: int
 
@@ -109,6 +111,8 @@ def _driven(scene: Scene, weight: float) -> Step:
         return TakeBack(f"criteria failed {scene.failures} times in a row at {weight:g}%")
     if weight >= staging.FULL:
         return Watch()
+    if not scene.runs:
+        return Rest("none of its pods is ready, and nobody would answer")
     ahead = next_stage([stage.weight for stage in profile.stages], weight)
     gates = [HookType.PRE_ROLLOUT] if staging.same(weight, 0) else []
     gates.append(HookType.CONFIRM_PROMOTION if ahead >= staging.FULL else HookType.CONFIRM_TRAFFIC_INCREASE)
@@ -132,6 +136,8 @@ def _asked(scene: Scene, weight: float) -> Step:
         return Rest(f"advance-to was for revision {advance.revision or '(none said)'}, this is {canary.revision}")
     if canary.paused or any(pause.revision == canary.revision for pause in canary.alert_pauses):
         return Rest("paused")
+    if not scene.runs:
+        return Rest("none of its pods is ready, and nobody would answer")
     if scene.record is not None and scene.record.acts.stale_advance == acts.word(advance):
         return Rest("advance-to is from before this revision")
     return Steer(advance.to, advance.by)

@@ -104,6 +104,7 @@ class Driving:
         return self._pace.every
 
     def _scene(self, canary: Canary, weight: float | None) -> Scene:
+        workload = self._world.workload(canary)
         revision, at, failures = self._failures.get(canary.ref, ("", 0.0, 0))
         return Scene(
             canary=canary,
@@ -112,6 +113,7 @@ class Driving:
             record=self._sight.record(canary),
             rollback=self._sight.standing_rollback(canary),
             fresh=self._fresh(),
+            runs=workload is None or not workload.observed or workload.ready_replicas > 0,
             failures=failures if (revision, at) == (canary.revision, weight) else 0,
             threshold=self._pace.threshold,
         )

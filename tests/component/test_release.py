@@ -12,7 +12,7 @@ from tests.commands import Pullback, pullback
 from tests.component import undriven
 from tests.component.undriven import NAME, shares
 from tests.running import eventually, running
-from tests.scene import ROLLBACKS, ROUTES, Scene
+from tests.scene import DEPLOYMENTS, ROLLBACKS, ROUTES, Scene
 
 __all__ = ["pullback"]
 
@@ -151,3 +151,35 @@ async def test_a_flagger_canary_is_released_like_any_other(
         await scene.set_weight(20)
         await asyncio.sleep(0.5)
         assert await scene.weights() == [80, 20]
+
+
+async def test_pods_that_were_taken_away_come_back_before_any_traffic_does(
+    cluster: Cluster, scene: Scene, tmp_path: Path, pullback: Pullback
+) -> None:
+    await undriven.release(scene, weight=25)
+    await scene.delete(ROUTES, f"{NAME}-opt-in")
+    everybody = undriven.routes(scene.namespace, 25)["spec"]["http"][1]
+    await scene.merge(ROUTES, NAME, {"spec": {"http": [everybody]}})
+
+    async def pods(replicas: int) -> bool:
+        found: int = (await scene.get(DEPLOYMENTS, f"{NAME}-canary"))["spec"]["replicas"]
+        return found == replicas
+
+    async with running(cluster, tmp_path, gates=QUICK):
+        await rolled_back(scene, pullback)
+        await eventually(lambda: pods(0))
+        status = {"status": {"observedGeneration": 1, "readyReplicas": None}}
+        await scene.merge(DEPLOYMENTS, f"{NAME}-canary/status", status)
+        code, out, err = await pullback("release", NAME, "-n", scene.namespace)
+        assert code == 0, out + err
+        await eventually(lambda: pods(2))
+        code, out, err = await pullback("promote", NAME, "-n", scene.namespace, "--weight", "10")
+        assert code == 0, out + err
+        await asyncio.sleep(0.5)
+        assert await shares(scene) == {"everybody": {"stable": 100, "canary": 0}}
+        await scene.merge(DEPLOYMENTS, f"{NAME}-canary/status", {"status": {"readyReplicas": 2}})
+
+        async def raised() -> bool:
+            return bool(await shares(scene) == {"everybody": {"stable": 90, "canary": 10}})
+
+        await eventually(raised)
