@@ -276,8 +276,9 @@ class Observer(Protocol):
         """A record of ours reached another phase."""
         ...
 
-    def raised_again(self, canary: CanaryRef, route: RouteView, by: Raise | None = None) -> None:
-        """Somebody raised a canary that is held at zero; it was undone. ``by``: a GitOps controller, if it was one."""
+    def raised_again(self, canary: CanaryRef, route: RouteView, by: Raise | None = None, times: int = 1) -> None:
+        """Somebody raised a canary that is held at zero; it was undone. ``by``: a GitOps controller, if it was one;
+        ``times``: how often that has happened in this rollback."""
         ...
 
     def escalated(self, canary: CanaryRef, reason: Reason, detail: str, break_glass: Sequence[str]) -> None:

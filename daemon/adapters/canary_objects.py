@@ -127,7 +127,23 @@ class CanaryObjects:
         if resource_version:
             body["metadata"]["resourceVersion"] = resource_version
         held = self._held(ref)
+        if held is not None and held.controller is Controller.ARGO:
+            body |= _pausing(held, annotations)
         return self._seen(ref, held, await self._client.merge(self._resource(held), ref.namespace, ref.name, body))
+
+
+def _pausing(rollout: Canary, annotations: Mapping[str, str | None]) -> dict[str, Any]:
+    """Argo Rollouts asks no gate: what closes one is its own ``spec.paused``, written with the annotation that says
+    who has closed it, and taken back with the last of them. Empty where no pause is written."""
+    pauses = {pause.fingerprint for pause in rollout.alert_pauses if pause.revision == rollout.revision}
+    paused, touched = rollout.paused, False
+    for key, value in annotations.items():
+        if key == acts.PAUSED:
+            paused, touched = value is not None, True
+        elif key.startswith(acts.PAUSED_BY):
+            fingerprint, touched = key.removeprefix(acts.PAUSED_BY), True
+            pauses = pauses | {fingerprint} if value is not None else pauses - {fingerprint}
+    return {"spec": {"paused": paused or bool(pauses)}} if touched else {}
 
 
 def _key(fingerprint: str) -> str:

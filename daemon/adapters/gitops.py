@@ -100,7 +100,7 @@ def managed(owner: Owner, document: Mapping[str, Any], route: RouteRef | None) -
         field=json.dumps(field),
         made_by=_made_by(document),
         lists=_lists(owner, seen.spec, seen.status, route) if route is not None else None,
-        loan=_loan(seen.annotations.get(LENT)),
+        loan=_loan(owner, seen.annotations.get(LENT)),
         writer=seen.writers[0] if seen.writers else "",
     )
 
@@ -129,13 +129,14 @@ def _lists(owner: Owner, spec: Mapping[str, Any], status: Mapping[str, Any], rou
     return any([one[:2], one[-1]] == [[route.namespace, route.name], route.kind] for one in ids)
 
 
-def _loan(note: str | None) -> Loan | None:
+def _loan(owner: Owner, note: str | None) -> Loan | None:
     """The note stands where others may write: unreadable is no note of ours."""
     said = _value(note or "null")
     holders = said.get("for") if isinstance(said, dict) else None
     if not isinstance(said, dict) or not isinstance(holders, list):
         return None
-    was = said.get("was")
+    # Self-healing is only ever taken where it was on.
+    was = said.get("was") if owner.kind is not FollowUpKind.APPLICATION else True
     return Loan(json.dumps(was if isinstance(was, bool) else None), tuple(map(str, holders)))
 
 

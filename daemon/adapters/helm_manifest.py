@@ -5,7 +5,6 @@ its values. A revision whose values say 0 and whose manifest says 25 would raise
 upgrade fails. An upgrade compares the stored manifest with the new one; both say 0, so what is in the cluster stays.
 """
 
-import copy
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from daemon.adapters.traffic.patching import applied
 from daemon.model.route import PatchOperation
 
 Zero = Callable[[Mapping[str, Any]], Sequence[PatchOperation]]
@@ -63,50 +63,3 @@ def _comments(text: str) -> str:
     lines = text.splitlines(keepends=True)
     above = next((place for place, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
     return "".join(lines[:above])
-
-
-# -- JSON Patch (RFC 6902), as far as planners of routes write it
-
-
-def applied(document: Mapping[str, Any], operations: Sequence[PatchOperation]) -> dict[str, Any]:
-    """The document after all of them. Raises LookupError, TypeError or ValueError when one does not fit."""
-    holder: dict[str, Any] = {"": copy.deepcopy(dict(document))}
-    for operation in operations:
-        *above, last = [part.replace("~1", "/").replace("~0", "~") for part in operation.path.split("/")]
-        parent: Any = holder
-        for part in above:
-            parent = parent[_key(parent, part)]
-        _apply(parent, last, operation)
-    result = holder[""]
-    if not isinstance(result, dict):
-        raise TypeError("not an object any more")
-    return result
-
-
-def _apply(parent: Any, last: str, operation: PatchOperation) -> None:
-    value = copy.deepcopy(operation.value)
-    if operation.op == "add":
-        if isinstance(parent, list):
-            parent.insert(len(parent) if last == "-" else int(last), value)
-        else:
-            parent[last] = value
-        return
-    if operation.op == "test" and value is None and isinstance(parent, dict):
-        if parent.get(last) is not None:  # what is absent is null, to an API server
-            raise ValueError(f"{operation.path} is there")
-        return
-    there = parent[_key(parent, last)]
-    match operation.op:
-        case "test":
-            if there != value:
-                raise ValueError(f"{operation.path} is not {value!r}")
-        case "replace":
-            parent[_key(parent, last)] = value
-        case "remove":
-            del parent[_key(parent, last)]
-        case _:
-            raise ValueError(f"no operation {operation.op!r}")
-
-
-def _key(parent: Any, part: str) -> Any:
-    return int(part) if isinstance(parent, list) else part

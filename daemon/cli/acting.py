@@ -86,6 +86,7 @@ def promote(settings: Settings, ref: CanaryRef, *, weight: float, revision: str 
                 nonlocal meant
                 seen = await swapping.look(settings, client, ref)
                 # Where none was named it is the first that was seen: it does not change under one's hands.
+                refusing.asks(seen.release.canary, steered=True)
                 meant = refusing.under_analysis(seen.release, meant)
                 return Act(seen.release.canary, _skips(seen.release, weight, meant, who), seen)
 

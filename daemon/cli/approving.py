@@ -91,6 +91,7 @@ def _judged(
     ``approved-used`` stays where it is: it repeats the approval that was used, which a new one is not, and so nobody
     but the daemon needs to write it.
     """
+    refusing.asks(release.canary, steered=False)
     revision = refusing.under_analysis(release, asked.revision)
     policy = release.profile.promotion if release.profile is not None else Promotion()
     until = now + datetime.timedelta(seconds=min(asked.expires or policy.expires, policy.expires))

@@ -3,7 +3,7 @@
 from daemon.adapters import acts, text
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.model import errors
-from daemon.model.canary import PRIMARY_CHANGING, CanaryPhase, CanaryRef
+from daemon.model.canary import PRIMARY_CHANGING, Canary, CanaryPhase, CanaryRef, Controller
 from daemon.workflow.showing import Release
 
 _NAME_MOST = 253
@@ -33,6 +33,21 @@ def no_canary(ref: CanaryRef) -> errors.PullbackError:
 def bounded(words: str) -> str:
     """On one line, and no longer than an annotation of ours may be."""
     return text.cut(text.line(words), acts.WORDS_MOST)
+
+
+def asks(canary: Canary, *, steered: bool) -> None:
+    """Raises where nobody would heed it. ``steered``: it is heeded where people alone move the weight, too."""
+    name, namespace = canary.ref.name, canary.ref.namespace
+    if canary.controller is Controller.ARGO:
+        raise errors.PullbackError(
+            f"{canary.ref}: Argo Rollouts drives it and asks nobody here: "
+            f"kubectl argo rollouts promote {name} -n {namespace}"
+        )
+    if canary.controller is Controller.NONE and not (canary.driven or steered):
+        raise errors.PullbackError(
+            f"{canary.ref}: nobody drives it, so nobody asks for an approval; people move its weight: "
+            f"pullback promote {name} -n {namespace} --weight 100"
+        )
 
 
 def under_analysis(release: Release, revision: str | None) -> str:

@@ -4,13 +4,19 @@ import argparse
 import asyncio
 from typing import Any
 
+from daemon.adapters import text
 from daemon.cli import arguments, looking, phrasing, printing
 from daemon.model import errors
 from daemon.model.canary import PRIMARY_CHANGING, UNDER_ANALYSIS
+from daemon.model.follow_up import FollowUpState
 from daemon.model.history import Filter
+from daemon.model.rollback import FINISHED
 from daemon.policy.answering import duration
 from daemon.settings import Settings
 
+_OWED = frozenset({FollowUpState.PENDING.value, FollowUpState.LENT.value})
+_FOR_PEOPLE = frozenset({FollowUpState.FAILED.value, FollowUpState.BY_HAND.value})
+_OVER = frozenset(phase.value for phase in FINISHED)
 _ON_THE_WAY = frozenset(phase.value for phase in UNDER_ANALYSIS | PRIMARY_CHANGING)
 
 
@@ -36,7 +42,7 @@ def status(settings: Settings, name: str | None, namespace: str | None, output: 
     releases = [_release(one) for one in document["canaries"]
                 if one["phase"] in _ON_THE_WAY or one["paused"] or one["rollback"]]  # fmt: skip
     parts = [_canaries(document["canaries"]), *releases, _rollbacks(document["rollbacks"]),
-             _notices(document["rollbacks"])]  # fmt: skip
+             *_follow_ups(document["rollbacks"]), _notices(document["rollbacks"])]  # fmt: skip
     printing.show(document, output, table="\n\n".join(parts))
     return 0
 
@@ -86,6 +92,16 @@ def _rollbacks(shown: list[dict[str, Any]]) -> str:
          "TO-ZERO": "secondsToZero", "TO-PROOF": "secondsToProof", "HOLDS": "holds", "MESSAGE": "message"},
         empty="no rollbacks",
     )  # fmt: skip
+
+
+def _follow_ups(rollbacks: list[dict[str, Any]]) -> list[str]:
+    """What is under way or lent; and, while the rollback stands, what waits for a person. Else not a word."""
+    lines = [
+        f"{one['namespace']}/{one['name']}  {each['kind']} {each['state']}: {text.line(each['detail'])}"
+        for one in rollbacks for each in one["followUps"]
+        if each["state"] in _OWED or (each["state"] in _FOR_PEOPLE and one["phase"] not in _OVER)
+    ]  # fmt: skip
+    return ["\n".join(lines)] if lines else []
 
 
 def _notices(rollbacks: list[dict[str, Any]]) -> str:

@@ -53,6 +53,8 @@ class Finding:
     state: CheckState
     detail: str
     images: tuple[ImageDigest, ...] = ()
+    quiet: bool = False
+    """It was answered, and there was nothing to judge by: no requests, or too few."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

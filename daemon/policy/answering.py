@@ -32,6 +32,8 @@ class GateEvidence:
     fresh: bool
     ours: bool = True
     results: tuple[CheckResult, ...] = ()
+    unreached: bool = False
+    """No route leads anybody to the canary: nothing can have been seen of it."""
     load: CheckResult | None = None
     """The load run of this weight, where one is configured."""
     clock_tolerance: float = 5.0

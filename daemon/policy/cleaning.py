@@ -149,8 +149,8 @@ def _is_overtaken(scene: Scene, cleanup: Cleanup) -> bool:
         return True
     if canary.phase in {CanaryPhase.PROMOTING, CanaryPhase.FINALISING, CanaryPhase.SUCCEEDED, CanaryPhase.INITIALIZED}:
         return True
-    if scene.record.finished and (canary.under_analysis or scene.record.released_by):
-        return True  # the same revision is analysed anew, or may be: a person has lifted the hold
+    if scene.record.released_by or (canary.under_analysis and scene.record.finished):
+        return True  # a person wants it back, or the same revision is analysed anew
     return scene.workload is not None and bool(cleanup.template) and scene.workload.template != cleanup.template
 
 
@@ -161,10 +161,10 @@ def _make_way(scene: Scene, cleanup: Cleanup) -> Step:
     paused = tuple(one for one in cleanup.scalers if one.restored_at is None)
     if paused:
         return RestoreScalers(paused)
-    canary, released = scene.canary, bool(scene.record.released_by)  # released: pods before traffic
-    going_on = canary is not None and (released or canary.phase is CanaryPhase.PROGRESSING)
-    if going_on and cleanup.scaled_from and scene.workload is not None and scene.workload.replicas == 0:
-        return ScaleBack(scene.workload, cleanup.scaled_from)
+    canary, workload = scene.canary, scene.workload  # where nobody drives it people raise it, and must find pods
+    goes_on = canary is not None and (canary.phase is CanaryPhase.PROGRESSING or canary.controller is Controller.NONE)
+    if workload is not None and workload.replicas == 0 and goes_on and cleanup.scaled_from:
+        return ScaleBack(workload, cleanup.scaled_from)
     if cleanup.state in SETTLED:
         return Wait()
     return _note(scene, cleanup, CleanupState.OVERTAKEN, "the canary has gone on: its pods are another's now")

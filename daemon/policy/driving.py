@@ -7,7 +7,7 @@ both, a rollback, a pause, or not knowing enough keeps it where it is.
 import dataclasses
 from collections.abc import Sequence
 
-from daemon.model.canary import Canary, Controller
+from daemon.model.canary import Canary, Controller, Workload
 from daemon.model.canary_revision import CanaryRevision
 from daemon.model.signal import HookType
 from daemon.model.stages import Profile
@@ -17,16 +17,15 @@ from daemon.policy import acts, staging
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scene:
     """Everything the next step may depend on. ``weight`` is percent on the routes; ``rollback`` the name of the record
-    that is in force; ``runs``: as far as is known it has pods that are ready; ``failures`` how often in a row
-    the criteria have failed at this weight."""
+    that is in force; ``failures`` how often in a row the criteria have failed at this weight."""
 
     canary: Canary
     weight: float | None
     profile: Profile | None
     record: CanaryRevision | None
     rollback: str | None
+    workload: Workload | None
     fresh: bool
-    runs: bool
     failures: int
     threshold: int
 
@@ -94,6 +93,8 @@ def next_step(scene: Scene) -> Step:
         return Rest(f"Rollback {scene.rollback} is in force")
     if not scene.fresh or weight is None:
         return Rest("what is known of it is too old, or nobody knows its weight")
+    if scene.workload is not None and scene.workload.observed and not scene.workload.ready_replicas:
+        return Rest(f"none of its pods is ready ({scene.workload.name})")
     if canary.driven:
         return _driven(scene, weight)
     return _asked(scene, weight)
@@ -111,8 +112,6 @@ def _driven(scene: Scene, weight: float) -> Step:
         return TakeBack(f"criteria failed {scene.failures} times in a row at {weight:g}%")
     if weight >= staging.FULL:
         return Watch()
-    if not scene.runs:
-        return Rest("none of its pods is ready, and nobody would answer")
     ahead = next_stage([stage.weight for stage in profile.stages], weight)
     gates = [HookType.PRE_ROLLOUT] if staging.same(weight, 0) else []
     gates.append(HookType.CONFIRM_PROMOTION if ahead >= staging.FULL else HookType.CONFIRM_TRAFFIC_INCREASE)
@@ -136,8 +135,6 @@ def _asked(scene: Scene, weight: float) -> Step:
         return Rest(f"advance-to was for revision {advance.revision or '(none said)'}, this is {canary.revision}")
     if canary.paused or any(pause.revision == canary.revision for pause in canary.alert_pauses):
         return Rest("paused")
-    if not scene.runs:
-        return Rest("none of its pods is ready, and nobody would answer")
     if scene.record is not None and scene.record.acts.stale_advance == acts.word(advance):
         return Rest("advance-to is from before this revision")
     return Steer(advance.to, advance.by)

@@ -31,10 +31,12 @@ _FLUX = {
     FollowUpKind.KUSTOMIZATION: "kustomize.toolkit.fluxcd.io",
     FollowUpKind.HELM_RELEASE: "helm.toolkit.fluxcd.io",
 }
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+"""Of an object. An annotation may hold anything, and what it names is asked for by a path."""
 _PLAIN = re.compile(r"[A-Za-z_]\w*")
 _MOST_PATHS = 6
 """Of more fields than these the lists they are in are named: nobody keeps thirty paths in step."""
-DETAIL_MOST = 1024
+_DETAIL_MOST = 1024
 """Characters of a follow-up's detail in the record."""
 
 
@@ -62,9 +64,11 @@ def _owner(kind: FollowUpKind, route: RouteObject, argocd_namespace: str) -> Own
     if kind is FollowUpKind.APPLICATION:
         # Applications outside Argo CD's own namespace are tracked as NAMESPACE_NAME; no name has an underscore.
         namespace, _, name = _tracked(route).rpartition("_")
-        return Owner(kind, namespace or argocd_namespace, name) if name else None
-    name, namespace = (route.labels.get(f"{_FLUX[kind]}/{word}", "") for word in ("name", "namespace"))
-    return Owner(kind, namespace, name) if name and namespace else None
+        namespace = namespace or argocd_namespace
+    else:
+        name, namespace = (route.labels.get(f"{_FLUX[kind]}/{word}", "") for word in ("name", "namespace"))
+    named = _NAME.fullmatch(name) and _NAME.fullmatch(namespace)
+    return Owner(kind, namespace, name) if named else None
 
 
 def _tracked(route: RouteObject) -> str:
@@ -140,8 +144,15 @@ def entry(record: Rollback, found: Raise, *, suspends: bool, now: datetime.datet
         suspends = suspends and bool(found.owner.name) and not record.drill
         state = FollowUpState.PENDING if suspends else FollowUpState.BY_HAND
         detail = f"{found.owner} ({found.manager}) raised {found.route}; to make it leave that alone, {found.advice}"
-        return FollowUp(found.owner.kind, found.owner.path, state, detail[:DETAIL_MOST], now)
+        return FollowUp(found.owner.kind, found.owner.path, state, fitted(detail), now)
     longer = f"{there.detail}; the same for {found.route}: {', '.join(found.pointers)}"
-    if str(found.route) in there.detail or len(longer) > DETAIL_MOST:
+    if str(found.route) in there.detail or len(longer) > _DETAIL_MOST:
         return None
     return replace(there, detail=longer)
+
+
+def fitted(detail: str) -> str:
+    """As much as a record holds: what is said last, in brackets, goes as a whole, because half a command is none."""
+    if len(detail) > _DETAIL_MOST and detail.endswith(")"):
+        detail = detail.rpartition(" (")[0]
+    return detail[:_DETAIL_MOST]

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from daemon.model.canary import AlertPause, Canary
 from daemon.model.canary_revision import CanaryRevision
-from daemon.model.checking import CheckResult, CheckState
+from daemon.model.checking import CheckResult, CheckState, Finding
 from daemon.model.decision import Reason, Verdict
 from daemon.model.signal import HookType
 from daemon.model.stages import Profile
@@ -70,7 +70,7 @@ def traffic_increase(seen: GateEvidence) -> Answer:
         weights.off_step(seen),
         weights.unasked(seen),
         weights.soaking(seen),
-        _unfinished(seen.results, seen.now),
+        _unfinished(_spoken(seen), seen.now),
     ) or yes(Reason.OPEN, _all_passed(seen, "nothing speaks against it"))
 
 
@@ -166,6 +166,18 @@ def _unfinished(results: tuple[CheckResult, ...], now: datetime.datetime) -> Ans
     return no(Verdict.IGNORE, Reason.CHECK_UNDECIDED, _told(undecided, now)) if undecided else None
 
 
+def _spoken(seen: GateEvidence) -> tuple[CheckResult, ...]:
+    """The criteria that can say something. While no route leads anybody to the canary, none has anything to judge by,
+    and to wait for that would be to wait for ever; what did not answer, or failed, counts all the same."""
+    if not seen.unreached:
+        return seen.results
+    return tuple(one for one in seen.results if one.finding is None or not _says_nothing(one.finding))
+
+
+def _says_nothing(finding: Finding) -> bool:
+    return finding.quiet and finding.state is CheckState.UNDECIDED
+
+
 def _told(results: list[CheckResult], now: datetime.datetime) -> str:
     most = max(40, LINE // len(results) - 2)
     return "; ".join(_one(result, now, most) for result in results)
@@ -183,7 +195,9 @@ def _one(result: CheckResult, now: datetime.datetime, most: int = LINE) -> str:
 def _all_passed(seen: GateEvidence, otherwise: str) -> str:
     if not seen.results:
         return otherwise
-    return "passed: " + ", ".join(one.name for one in seen.results)
+    spoken = [one.name for one in _spoken(seen)]
+    nobody = "" if len(spoken) == len(seen.results) else "nobody is sent to it yet; "
+    return f"{nobody}passed: {', '.join(spoken)}" if spoken else f"{nobody}{otherwise}"
 
 
 def _approved(seen: GateEvidence) -> Answer:

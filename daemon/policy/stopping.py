@@ -4,13 +4,21 @@ give back, and what must be left alone.
 
 import datetime
 import enum
+import json
+import shlex
 from dataclasses import dataclass, replace
 
 from daemon.model.canary import CanaryRef
 from daemon.model.follow_up import GITOPS, FollowUp, FollowUpKind, FollowUpState
 from daemon.model.gitops import Loan, Managed, Owner
 from daemon.model.rollback import Rollback, RollbackPhase
-from daemon.policy.gitops import DETAIL_MOST
+from daemon.policy.gitops import fitted
+
+_GROUPS = {
+    FollowUpKind.APPLICATION: "argoproj.io",
+    FollowUpKind.KUSTOMIZATION: "kustomize.toolkit.fluxcd.io",
+    FollowUpKind.HELM_RELEASE: "helm.toolkit.fluxcd.io",
+}
 
 
 def holder(record: Rollback) -> str:
@@ -73,7 +81,7 @@ def lending(managed: Managed | None, owner: Owner, who: str, *, was_lent: bool) 
         return IsLent(loan)
     if ours or was_lent:
         return Impossible(_taken_back(managed))
-    if managed.lists is False:
+    if not managed.lists:
         # Labels can be written by whoever may write the route: what it names must say the same.
         return Impossible(f"{owner} does not count that route among its own: left alone")
     if managed.made_by:
@@ -85,8 +93,24 @@ def lending(managed: Managed | None, owner: Owner, who: str, *, was_lent: bool) 
 
 
 def _taken_back(managed: Managed) -> str:
+    if not managed.acting:
+        return _note_gone(managed.owner)
     by = f" by {managed.writer}" if managed.writer and managed.writer != "pullback" else ""
     return f"{managed.owner} was taken back{by}: left as it is, and not stopped a second time"
+
+
+def _note_gone(owner: Owner) -> str:
+    """Whoever takes the note away takes over; but they may not know what they have taken."""
+    kind = f"{owner.kind.lower()}.{_GROUPS[owner.kind]}"
+    heals = owner.kind is FollowUpKind.APPLICATION
+    spec = {"syncPolicy": {"automated": {"selfHeal": True}}} if heals else {"suspend": False}
+    command = (
+        f"kubectl patch {kind} {shlex.quote(owner.name)} -n {shlex.quote(owner.namespace)} --type merge "
+        f"-p {shlex.quote(json.dumps({'spec': spec}))}"
+    )
+    return (
+        f"somebody has taken our note from {owner}, which is still stopped: left as it is; to set it going: {command}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +165,29 @@ def undo(loan: Loan, owner: Owner) -> dict[str, str]:
 
 def lent(before: FollowUp, owner: Owner, now: datetime.datetime) -> FollowUp:
     """The entry once its controller is stopped."""
-    what = "no longer heals itself" if owner.kind is FollowUpKind.APPLICATION else "is suspended"
-    detail = f"{owner} {what} for as long as this rollback stands; {_raise_in(before)}"
-    return replace(before, state=FollowUpState.LENT, detail=detail[:DETAIL_MOST], at=now)
+    what = f"{owner} no longer heals itself for as long as this rollback stands"
+    if owner.kind is not FollowUpKind.APPLICATION:
+        # It may be the very thing that would bring the fix.
+        what = (
+            f"{owner} is suspended for as long as this rollback stands: nothing that it delivers arrives before, a fix "
+            "neither (pullback release lifts the hold)"
+        )
+    detail = f"{what}; {_raise_in(before)}"
+    return replace(before, state=FollowUpState.LENT, detail=fitted(detail), at=now)
+
+
+def tried(before: FollowUp, what: str, problem: str) -> FollowUp:
+    """The entry after a try that failed: ``what`` is still to be done, since when does not move."""
+    if before.settled:
+        return before
+    return replace(before, detail=fitted(f"{what}: {problem}; {_raise_in(before)}"))
 
 
 def given_up(
     before: FollowUp, state: FollowUpState, why: str, now: datetime.datetime, *, owes: bool
 ) -> FollowUp:  # fmt: skip
     """``owes``: a note of ours stands there all the same, and will be taken away."""
-    detail = f"{why}; {_raise_in(before)}"[:DETAIL_MOST]
+    detail = fitted(f"{why}; {_raise_in(before)}")
     return replace(before, state=state, detail=detail, at=now, undo=before.undo if owes else None)
 
 
@@ -159,11 +196,15 @@ def _raise_in(one: FollowUp) -> str:
     return one.detail[max(0, one.detail.find(f"{one.kind} {one.name} (")) :]
 
 
-def returned(before: FollowUp, owner: Owner, step: PutBack | Keep | None, now: datetime.datetime) -> FollowUp:
-    """The entry after the rollback no longer stands."""
+def returned(
+    before: FollowUp, owner: Owner, found: Managed | None, step: PutBack | Keep | None, now: datetime.datetime
+) -> FollowUp:  # fmt: skip
+    """The entry after the rollback no longer stands. ``found``: as it was before that step."""
     if before.settled:
         return replace(before, undo=None)
     match step:
+        case None if before.state is FollowUpState.LENT and found is not None and not found.acting:
+            state, detail = FollowUpState.FAILED, _note_gone(owner)
         case PutBack(str()):
             state, detail = FollowUpState.DONE, f"{owner} goes on as before"
         case PutBack():
@@ -172,4 +213,4 @@ def returned(before: FollowUp, owner: Owner, step: PutBack | Keep | None, now: d
             state, detail = FollowUpState.DONE, f"{owner} is left stopped for {', '.join(loan.holders)}"
         case _:
             state, detail = FollowUpState.NOT_NEEDED, f"nothing of ours is left on {owner}"
-    return replace(before, state=state, detail=detail[:DETAIL_MOST], at=now, undo=None)
+    return replace(before, state=state, detail=fitted(detail), at=now, undo=None)

@@ -260,4 +260,3 @@ def taken(notice: Notice, message: Message, reference: str, now: datetime.dateti
 def undelivered(record: Rollback) -> tuple[Notice, ...]:
     """Channels that have yet to be told something about it, or have refused to hear it."""
     return tuple(notice for notice in record.notices if notice.due or notice.refused)
-

@@ -44,7 +44,7 @@ class Following:
             except _StartAgainError:
                 self.troubled("the watch was too old to go on; listing again")
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                self.troubled(f"the Kubernetes API cannot be watched: {str(error) or type(error).__name__}")
+                self.troubled(f"the Kubernetes API refuses, or is not there: {str(error) or type(error).__name__}")
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _list(self) -> str:

@@ -71,11 +71,17 @@ def gateways(route: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def unresolved(route: Mapping[str, Any], known: Collection[str]) -> tuple[str, str] | None:
     """Why not all backends of a route can be resolved: reason and message of its condition; None where they can."""
     namespace = route["metadata"].get("namespace", "default")
-    for entry in _references(route):
-        if (entry.get("group") or "", entry.get("kind") or "Service") != ("", "Service"):
-            return "InvalidKind", f"backend {entry['name']} is a {entry.get('kind')}, not a Service"
-        if _cluster(entry, namespace) not in known:
-            return "BackendNotFound", f"Service {entry.get('namespace') or namespace}/{entry['name']} is not there"
+    try:
+        return next(filter(None, (_problem(entry, namespace, known) for entry in _references(route))), None)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return "InvalidKind", f"a backend cannot be read ({error!r})"
+
+
+def _problem(entry: Mapping[str, Any], namespace: str, known: Collection[str]) -> tuple[str, str] | None:
+    if (entry.get("group") or "", entry.get("kind") or "Service") != ("", "Service"):
+        return "InvalidKind", f"backend {entry['name']} is a {entry.get('kind')}, not a Service"
+    if _cluster(entry, namespace) not in known:
+        return "BackendNotFound", f"Service {entry.get('namespace') or namespace}/{entry['name']} is not there"
     return None
 
 
@@ -113,6 +119,8 @@ def _entries(route: Mapping[str, Any], order: int, known: Collection[str]) -> It
         yield from _translated(route, order, known)
     except TranslationError as error:
         raise UnsupportedRouteError(name_of(route), str(error)) from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # an API server would have refused it
+        raise UnsupportedRouteError(name_of(route), f"it cannot be read ({error!r})") from None
 
 
 def _translated(route: Mapping[str, Any], order: int, known: Collection[str]) -> Iterator[_Entry]:

@@ -57,7 +57,7 @@ class Logs:
 
     def __init__(self) -> None:
         self.log: Any = structlog.get_logger("pullback")
-        self._raises: dict[CanaryRef, dict[str, int]] = {}
+        self._raises: dict[CanaryRef, tuple[int, dict[str, int]]] = {}
         """How often each writer has raised a canary that is held: told when it begins, then whenever that doubles."""
 
     def signal_judged(self, source: Source, decision: Decision, canary: CanaryRef | None, alert: Alert) -> None:
@@ -112,17 +112,19 @@ class Logs:
         if after.finished:
             self._raises.pop(after.canary, None)
 
-    def raised_again(self, canary: CanaryRef, route: RouteView, by: Raise | None = None) -> None:
+    def raised_again(self, canary: CanaryRef, route: RouteView, by: Raise | None = None, times: int = 1) -> None:
         writer = route.writers[0] if route.writers else "unknown"
-        counts = self._raises.setdefault(canary, {})
-        times = counts[writer] = counts.get(writer, 0) + 1
-        if times & (times - 1):
+        last, counts = self._raises.get(canary, (0, {}))
+        if times <= last:
+            counts = {}  # of an earlier rollback, that another replica has ended
+        count = counts[writer] = counts.get(writer, 0) + 1
+        self._raises[canary] = (times, counts)
+        if count & (count - 1):
             return
-        told = by is None or times > 1
-        named = {} if by is None or told else {"owner": str(by.owner), "to_ignore": by.advice}
+        named = {} if by is None or count > 1 else {"owner": str(by.owner), "to_ignore": by.advice}
         self.log.warning(
             "hold.pushed_back", canary=str(canary), route=str(route.ref), found_percent=route.weight, raised_by=writer,
-            times=times, **named,
+            times=count, **named,
         )  # fmt: skip
 
     def escalated(self, canary: CanaryRef, reason: Reason, detail: str, break_glass: Sequence[str]) -> None:

@@ -183,7 +183,7 @@ class Metrics:
         if after.finished or after.phase is RollbackPhase.ESCALATED:
             self._rollbacks.labels(after.trigger.value, after.phase.value).inc()
 
-    def raised_again(self, canary: CanaryRef, route: RouteView, by: Raise | None = None) -> None:
+    def raised_again(self, canary: CanaryRef, route: RouteView, by: Raise | None = None, times: int = 1) -> None:
         self._holds.inc()
 
     def escalated(self, canary: CanaryRef, reason: Reason, detail: str, break_glass: Sequence[str]) -> None:

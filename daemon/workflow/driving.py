@@ -104,7 +104,6 @@ class Driving:
         return self._pace.every
 
     def _scene(self, canary: Canary, weight: float | None) -> Scene:
-        workload = self._world.workload(canary)
         revision, at, failures = self._failures.get(canary.ref, ("", 0.0, 0))
         return Scene(
             canary=canary,
@@ -112,8 +111,8 @@ class Driving:
             profile=self._sight.profile(canary),
             record=self._sight.record(canary),
             rollback=self._sight.standing_rollback(canary),
+            workload=self._world.workload(canary),
             fresh=self._fresh(),
-            runs=workload is None or not workload.observed or workload.ready_replicas > 0,
             failures=failures if (revision, at) == (canary.revision, weight) else 0,
             threshold=self._pace.threshold,
         )

@@ -99,10 +99,14 @@ class GateSight:
             rollback=self.standing_rollback(canary),
             fresh=self._fresh(),
             ours=ours,
+            unreached=self._unreached(canary),
             results=found.results,
             load=found.load,
             clock_tolerance=self._terms.clock_tolerance,
         )
+
+    def _unreached(self, canary: Canary) -> bool:
+        return self._world.routes_known(canary) and all(view.at_zero for view in self._gatherer.views(canary))
 
     def profile(self, canary: Canary) -> Profile | None:
         return self._terms.profiles.get(canary.profile or "default")

@@ -17,6 +17,8 @@ from daemon.workflow.world import World
 _VIEWS_KEPT = 50_000
 RELEASED_KNOWN = 1.0
 """Seconds within which every replica has heard of a release."""
+RELEASED_READY = 60.0
+"""Seconds that pods, taken away after zero, have to come back before requests are sent to them again."""
 
 
 class Gatherer:
@@ -105,13 +107,17 @@ class Gatherer:
         self, standing: Standing, canary: Canary, record: Rollback | None
     ) -> tuple[RoutePatch, ...] | None:
         """What is left to put back of a released rollback. Another replica that does not know of the release yet would
-        take it for a raise: so it is given the time to hear of it, and until then nobody knows (None)."""
+        take it for a raise: so it is given the time to hear of it, and pods the time to come back; until then nobody
+        knows (None)."""
         if standing.intent is None or record is None or not record.released_by:
             return ()
         if standing.released_since is None:
             standing.released_since = self._clock.now()
             standing.write_refused = ""  # what was refused on the way down says nothing of the way back
-        if (self._clock.now() - standing.released_since).total_seconds() < RELEASED_KNOWN:
+        waited = (self._clock.now() - standing.released_since).total_seconds()
+        workload = self._world.workload(canary)
+        empty = workload is not None and workload.observed and not workload.ready_replicas
+        if waited < RELEASED_KNOWN or (empty and waited < RELEASED_READY):
             return None
         originals = standing.intent.originals
         found = (self._routes.restore(route, originals) for route in self._world.routes(canary))

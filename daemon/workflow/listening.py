@@ -65,7 +65,9 @@ class Listener(Hearing):
         entry = Entry(self._clock.now(), EntryKind.ROLLBACK, f"{after.name} {after.phase}", text)
         self._note(after.canary, CURRENT, Notes(entries=(entry,)))
 
-    def raised_again(self, canary: CanaryRef, route: RouteView, by: Raise | None = None) -> None:
+    def raised_again(
+        self, canary: CanaryRef, route: RouteView, by: Raise | None = None, times: int = 1  # noqa: ARG002 - the port's
+    ) -> None:  # fmt: skip
         writer = route.writers[0] if route.writers else "somebody"
         writer = f"{by.owner} ({writer})" if by is not None else writer
         text = f"{route.ref} was raised to {route.weight:g}% by {writer} and taken back to 0"

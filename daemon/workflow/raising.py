@@ -37,7 +37,13 @@ class Raising(Hearing):
         self._clock = clock
         self._tasks: dict[tuple[str, Raise], asyncio.Task[None]] = {}
 
-    def raised_again(self, canary: CanaryRef, route: RouteView, by: Raise | None = None) -> None:  # noqa: ARG002 - the port's
+    def raised_again(
+        self,
+        canary: CanaryRef,
+        route: RouteView,  # noqa: ARG002 - the port's
+        by: Raise | None = None,
+        times: int = 1,  # noqa: ARG002
+    ) -> None:
         record = self._in_force(canary)
         if by is None or record is None or self._entry(record, by) is None:
             return

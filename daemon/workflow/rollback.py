@@ -161,7 +161,7 @@ class Passes:
                     standing.pushed_back += 1
                     raised = next(view for view in evidence.routes if view.ref == patch.route)
                     by = gitops.raised(raised, self._world.route(raised.ref), self._argocd_namespace)
-                    self._observer.raised_again(standing.ref, raised, by)
+                    self._observer.raised_again(standing.ref, raised, by, standing.pushed_back)
                 if standing.intent is not None:
                     standing.intent = planning.remember(standing.intent, evidence)
             case DivertService(_, namespace, service, stable) if done.error is None:

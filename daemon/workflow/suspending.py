@@ -89,10 +89,13 @@ class Suspending:
         return self._left_alone(ref) and bool(self._named(ref))
 
     async def work(self, ref: CanaryRef, leadership: Leadership) -> float | None:
-        if self._left_alone(ref):
-            await self._look_for_strangers(ref, leadership)
         failed: errors.NeighbourError | None = None
         waits = []
+        try:
+            if self._left_alone(ref):
+                await self._look_for_strangers(ref, leadership)
+        except errors.NeighbourError as error:
+            failed = error
         for record, one in self._entries(ref):
             try:
                 waits.append(await self._one(record, one, leadership))
@@ -129,6 +132,7 @@ class Suspending:
                 return _EVERY
             case Turn.RETURN:
                 await self._give_back(record, one, leadership)
+                self._watched.pop((stopping.holder(record), one.name), None)
         return None
 
     # -- stopping
@@ -137,10 +141,11 @@ class Suspending:
         try:
             await self._settle(record, one, leadership)
         except errors.NeighbourError as problem:
-            now = self._clock.now()
+            now, said = self._clock.now(), str(problem)
             if (now - one.at).total_seconds() < self._give_up_after:
+                await self._note(record, one, lambda entry: stopping.tried(entry, "not stopped yet", said))
                 raise
-            why = f"given up: {problem}"
+            why = f"given up: {said}"
             # Whether the last write got through is not known: it is looked for when the rollback is over.
             await self._note(
                 record, one,
@@ -197,10 +202,16 @@ class Suspending:
 
     async def _give_back(self, record: Rollback, one: FollowUp, leadership: Leadership) -> None:
         owner = _owner(one)
-        found = await self._owners.read(owner, None) if owner.name else None
-        step = stopping.returning(found, (stopping.holder(record),))
-        await self._return(found, step, leadership)
-        await self._note(record, one, lambda entry: stopping.returned(entry, owner, step, self._clock.now()))
+        try:
+            async with asyncio.timeout(self._timeout):
+                found = await self._owners.read(owner, None)
+                step = stopping.returning(found, (stopping.holder(record),))
+                await self._return(found, step, leadership)
+        except (errors.NeighbourError, TimeoutError) as problem:
+            said = str(problem) or f"no answer within {self._timeout:g} s"
+            await self._note(record, one, lambda entry: stopping.tried(entry, "not put back yet", said))
+            raise errors.Unreachable(f"{owner} is not put back yet: {said}") from problem
+        await self._note(record, one, lambda entry: stopping.returned(entry, owner, found, step, self._clock.now()))
 
     async def _return(
         self, found: Managed | None, step: stopping.PutBack | stopping.Keep | None, leadership: Leadership
@@ -215,10 +226,10 @@ class Suspending:
 
     def _left_alone(self, ref: CanaryRef) -> bool:
         """Whether something may stand there for a record that is gone."""
-        return self._suspends(ref) and self._looked.get(ref) != self._names(ref)
+        return self._suspends(ref) and self._looked.get(ref) != self._known(ref)
 
-    def _names(self, ref: CanaryRef) -> frozenset[str]:
-        return frozenset(record.name for record in self._world.records(ref))
+    def _known(self, ref: CanaryRef) -> frozenset[str]:
+        return frozenset(record.uid for record in self._world.records(ref))
 
     def _named(self, ref: CanaryRef) -> set[Owner]:
         canary = self._world.canary(ref)
@@ -226,17 +237,17 @@ class Suspending:
         return {owner for one in routes for owner in gitops.owners(one, self._argocd_namespace)}
 
     async def _look_for_strangers(self, ref: CanaryRef, leadership: Leadership) -> None:
-        names = self._names(ref)
+        known = self._known(ref)
         for owner in sorted(self._named(ref)):
             try:
                 found = await self._owners.read(owner, None)
             except errors.Refused:
-                self._looked[ref] = names  # what may not be read was not lent either; told once
+                self._looked[ref] = known  # what may not be read was not lent either; told once
                 raise
             if found is not None and found.loan is not None:
                 gone = stopping.strangers(found.loan, ref, self._world.records(ref))
                 await self._return(found, stopping.returning(found, gone), leadership)
-        self._looked[ref] = names
+        self._looked[ref] = known
 
     # -- the record
 

@@ -161,3 +161,27 @@ async def test_a_person_rolls_it_back_by_name(
         assert (await scene.get(ROLLOUTS, NAME))["status"]["abort"] is True
         code, out, _ = await pullback("status", NAME, "-n", scene.namespace)
         assert "Argo Rollouts" in out
+
+
+async def test_a_pause_is_its_own_and_ends_with_the_last_reason(
+    cluster: Cluster, scene: Scene, tmp_path: Path, pullback: Pullback
+) -> None:
+    await released(scene, BY_SERVICES)
+
+    async def paused() -> bool:
+        return bool((await scene.get(ROLLOUTS, NAME))["spec"].get("paused"))
+
+    async with running(cluster, tmp_path) as daemon:
+        warns = by_hash(scene, severity="warning")
+        assert (await fire(daemon, warns))[0] == "PAUSE alert-pauses"
+        assert await paused()
+        code, _, _ = await pullback("pause", NAME, "-n", scene.namespace)
+        assert code == 0
+        assert (await fire(daemon, {**warns, "status": "resolved"}))[0] == "RESUME alert-resolved"
+        assert await paused()  # a person has paused it as well
+        code, _, _ = await pullback("resume", NAME, "-n", scene.namespace)
+        assert code == 0
+        assert not await paused()
+        for words in (["promote", NAME, "--weight", "50"], ["approve", NAME, "--reason", "x", "--yes"]):
+            code, _, err = await pullback(*words, "-n", scene.namespace)
+            assert (code, "kubectl argo rollouts promote" in err) == (1, True), err

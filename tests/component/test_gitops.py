@@ -6,22 +6,31 @@ Law 6: nothing of this is needed for the hold, and nothing of it lifts it.
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
+from daemon.sandbox.kubernetes_api import KubernetesApi
 from daemon.workflow import suspending
 from tests.builders import Json
-from tests.cluster import Cluster
+from tests.cluster import CRDS, Cluster
 from tests.component import gitops_lab as lab
+from tests.component import undriven
 from tests.component.gitops_lab import APPLICATION, HELM_RELEASE, KUSTOMIZATION, OWNER, Shape
 from tests.component.undriven import NAME
 from tests.running import Daemon, eventually, running
-from tests.scene import ROLLBACKS, Scene
+from tests.scene import ROLLBACKS, ROUTES, Scene
 
 EVENTS = "/api/v1/namespaces/{}/events"
 NOTE = "pullback.dev/stopped"
+KUSTOMIZATIONS = "kustomizations"
+_OF_THE_LAB = 1
+"""Its own patch of the status."""
 SHAPES = pytest.mark.parametrize("shape", [KUSTOMIZATION, HELM_RELEASE, APPLICATION], ids=lambda one: one.kind)
 
 
@@ -247,10 +256,96 @@ async def test_a_person_who_raises_it_is_nobodys_controller(cluster: Cluster, sc
     await lab.released(scene, KUSTOMIZATION)
     async with running(cluster, tmp_path, follow_ups=suspend(scene)) as daemon:
         await lab.roll_back(daemon, scene)
-        git = lab.undriven.routes(scene.namespace, 25)["spec"]
-        await scene.merge(lab.ROUTES, NAME, {"spec": git}, manager="kubectl-edit")
+        git = undriven.routes(scene.namespace, 25)["spec"]
+        await scene.merge(ROUTES, NAME, {"spec": git}, manager="kubectl-edit")
         await lab.at_zero(scene)
         await lab.next_version(scene)
     record = await scene.record("Completed")
     assert "followUps" not in record["status"]
     assert "suspend" not in (await owner(scene, KUSTOMIZATION))["spec"]
+
+
+# -- what goes wrong on the way
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    cluster: Cluster
+    scene: Scene
+    api: KubernetesApi
+    folder: Path
+
+    def daemon(self, **changes: Any) -> AbstractAsyncContextManager[Daemon]:
+        return running(self.cluster, self.folder, follow_ups=suspend(self.scene, **changes))
+
+    def calls(self, verb: str) -> int:
+        found = [one for one in self.api.requests if (one.resource, one.verb) == (KUSTOMIZATIONS, verb)]
+        return len(found) - _OF_THE_LAB
+
+
+@pytest.fixture
+async def fragile(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with KubernetesApi(CRDS, ["shop"]) as api, aiohttp.ClientSession(api.url) as http:
+        scene = Scene(http, "shop")
+        await lab.released(scene, KUSTOMIZATION)
+        yield Lab(Cluster(api.kubeconfig(tmp_path / "kubeconfig"), api.url, api), scene, api, tmp_path)
+
+
+async def test_without_permission_it_says_which_role_is_missing_and_is_given_up_in_the_end(fragile: Lab) -> None:
+    fragile.api.faults.fail(403, "forbidden", resource=KUSTOMIZATIONS, user_agent="pullback", times=None)
+    async with fragile.daemon(give_up_after=1.5) as daemon:
+        await lab.roll_back(daemon, fragile.scene)
+        async with lab.reconciling(fragile.scene, KUSTOMIZATION) as controller:
+            await lab.noted(fragile.scene, "Pending", "where gitops.namespaces names shop")
+            entry = await lab.noted(fragile.scene, "Failed", "given up: may not get and patch")
+            await controller.wrote(controller.writes + 1)
+        await lab.at_zero(fragile.scene)
+    assert "to make it leave that alone, add to its spec" in entry["detail"]
+    assert "undo" not in entry
+
+
+async def test_an_answer_that_was_lost_is_looked_for_and_given_back(fragile: Lab) -> None:
+    """The write got through, and nobody was told: by the time it is given up, the Kustomization is stopped."""
+    fragile.api.faults.lose_response(resource=KUSTOMIZATIONS, verb="patch", user_agent="pullback", times=1)
+    async with fragile.daemon() as daemon:
+        await lab.roll_back(daemon, fragile.scene)
+        async with lab.reconciling(fragile.scene, KUSTOMIZATION):
+            await lab.noted(fragile.scene, "Lent")
+            assert fragile.calls("patch") == 1
+            await lab.next_version(fragile.scene)
+            await lab.noted(fragile.scene, "Done")
+    assert "suspend" not in (await owner(fragile.scene, KUSTOMIZATION))["spec"]
+
+
+async def test_what_cannot_be_put_back_is_tried_until_it_can(fragile: Lab) -> None:
+    async with fragile.daemon(give_up_after=0.1) as daemon:
+        await lab.roll_back(daemon, fragile.scene)
+        async with lab.reconciling(fragile.scene, KUSTOMIZATION):
+            await lab.noted(fragile.scene, "Lent")
+        fragile.api.faults.fail(503, verb="patch", resource=KUSTOMIZATIONS, user_agent="pullback", times=None)
+        await lab.next_version(fragile.scene)
+        await lab.noted(fragile.scene, "Lent", "not put back yet")
+        fragile.api.faults.clear()
+        await lab.noted(fragile.scene, "Done", "goes on as before")
+    assert "suspend" not in (await owner(fragile.scene, KUSTOMIZATION))["spec"]
+
+
+async def test_an_owner_that_is_gone_or_was_never_there_is_in_nobodys_way(fragile: Lab) -> None:
+    async with fragile.daemon() as daemon:
+        await lab.roll_back(daemon, fragile.scene)
+        async with lab.reconciling(fragile.scene, KUSTOMIZATION):
+            await lab.noted(fragile.scene, "Lent")
+        await fragile.scene.delete(KUSTOMIZATION.collection, OWNER)
+        await lab.next_version(fragile.scene)
+        await lab.noted(fragile.scene, "NotNeeded", "nothing of ours is left")
+
+
+async def test_two_replicas_write_it_once(fragile: Lab) -> None:
+    async with fragile.daemon() as first, fragile.daemon():
+        await lab.roll_back(first, fragile.scene)
+        async with lab.reconciling(fragile.scene, KUSTOMIZATION) as controller:
+            await controller.wrote(1)
+            await lab.noted(fragile.scene, "Lent")
+        assert fragile.calls("patch") == 1
+        await lab.next_version(fragile.scene)
+        await lab.noted(fragile.scene, "Done")

@@ -153,33 +153,58 @@ async def test_a_flagger_canary_is_released_like_any_other(
         assert await scene.weights() == [80, 20]
 
 
-async def test_pods_that_were_taken_away_come_back_before_any_traffic_does(
+async def test_pods_that_were_taken_away_come_back_before_requests_do(
     cluster: Cluster, scene: Scene, tmp_path: Path, pullback: Pullback
 ) -> None:
     await undriven.release(scene, weight=25)
-    await scene.delete(ROUTES, f"{NAME}-opt-in")
-    everybody = undriven.routes(scene.namespace, 25)["spec"]["http"][1]
-    await scene.merge(ROUTES, NAME, {"spec": {"http": [everybody]}})
+    name = f"{NAME}-canary"
 
-    async def pods(replicas: int) -> bool:
-        found: int = (await scene.get(DEPLOYMENTS, f"{NAME}-canary"))["spec"]["replicas"]
-        return found == replicas
+    async def observed(ready: int) -> None:
+        generation = (await scene.get(DEPLOYMENTS, name))["metadata"]["generation"]
+        said = {"observedGeneration": generation, "replicas": ready, "readyReplicas": ready}
+        await scene.merge(DEPLOYMENTS, f"{name}/status", {"status": said})
 
+    async def replicas() -> int:
+        found: int = (await scene.get(DEPLOYMENTS, name))["spec"]["replicas"]
+        return found
+
+    async def scaled(wanted: int) -> None:
+        async def there() -> bool:
+            return await replicas() == wanted
+
+        await eventually(there)
+
+    await observed(2)
     async with running(cluster, tmp_path, gates=QUICK):
         await rolled_back(scene, pullback)
-        await eventually(lambda: pods(0))
-        status = {"status": {"observedGeneration": 1, "readyReplicas": None}}
-        await scene.merge(DEPLOYMENTS, f"{NAME}-canary/status", status)
-        code, out, err = await pullback("release", NAME, "-n", scene.namespace)
-        assert code == 0, out + err
-        await eventually(lambda: pods(2))
-        code, out, err = await pullback("promote", NAME, "-n", scene.namespace, "--weight", "10")
-        assert code == 0, out + err
+        await scaled(0)
+        await observed(0)
+        code, out, _ = await pullback("release", NAME, "-n", scene.namespace, "--wait", "0")
+        assert code == 0, out
+        await scaled(2)
+        await asyncio.sleep(1.5)
+        assert (await shares(scene))["x-canary"] == {"stable": 100}
+        await observed(2)
+        await scene.record("Completed")
+        assert (await shares(scene))["x-canary"] == {"canary": 100}
+
+
+async def test_nothing_is_raised_to_a_workload_without_ready_pods(
+    cluster: Cluster, scene: Scene, tmp_path: Path, pullback: Pullback
+) -> None:
+    await undriven.release(scene, weight=5)
+    generation = (await scene.get(DEPLOYMENTS, f"{NAME}-canary"))["metadata"]["generation"]
+    status = {"status": {"observedGeneration": generation, "replicas": 2, "readyReplicas": 0}}
+    await scene.merge(DEPLOYMENTS, f"{NAME}-canary/status", status)
+    async with running(cluster, tmp_path, gates=QUICK):
+        code, _, _ = await pullback("promote", NAME, "-n", scene.namespace, "--weight", "25")
+        assert code == 0
         await asyncio.sleep(0.5)
-        assert await shares(scene) == {"everybody": {"stable": 100, "canary": 0}}
-        await scene.merge(DEPLOYMENTS, f"{NAME}-canary/status", {"status": {"readyReplicas": 2}})
+        assert (await shares(scene))["everybody"] == {"stable": 95, "canary": 5}
+        status["status"]["readyReplicas"] = 2
+        await scene.merge(DEPLOYMENTS, f"{NAME}-canary/status", status)
 
         async def raised() -> bool:
-            return bool(await shares(scene) == {"everybody": {"stable": 90, "canary": 10}})
+            return bool((await shares(scene))["everybody"] == {"stable": 75, "canary": 25})
 
         await eventually(raised)

@@ -245,3 +245,29 @@ async def test_a_rehearsal_writes_its_rollback_down_once(cluster: Cluster, scene
             await asyncio.sleep(0.5)
             assert len(await scene.records()) == 1
             assert await weight(scene) == 25
+
+
+async def test_while_nobody_is_sent_to_it_no_criterion_is_waited_for(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    """At 0% a real Prometheus has no data of it: from 5% on it must have some."""
+    await staged(scene)
+    async with surroundings() as stub, running(cluster, tmp_path, **configured(stub)) as daemon:
+        stub.errors = None
+        await until(scene, 5)
+        await asyncio.sleep(0.8)
+        assert await weight(scene) == 5
+        _, told = await daemon.get(f"/api/v1/canaries/{scene.namespace}/{NAME}")
+        assert "got no data" in told
+        stub.errors = 0.0
+        await until(scene, 50)
+
+
+async def test_a_prometheus_that_does_not_answer_holds_it_at_zero_too(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    await staged(scene)
+    async with surroundings() as stub, running(cluster, tmp_path, **configured(stub)):
+        stub.prometheus_down = True
+        await asyncio.sleep(1.0)
+        assert await weight(scene) == 0

@@ -20,7 +20,7 @@ from daemon.sandbox.kubernetes_api import Fault, KubernetesApi
 from tests import builders
 from tests.cluster import CRDS, Cluster
 from tests.running import TOKEN, Daemon, eventually, running
-from tests.scene import CANARIES, Scene
+from tests.scene import CANARIES, DEPLOYMENTS, Scene
 
 NAMESPACE = "shop"
 
@@ -851,3 +851,26 @@ async def test_a_vanished_canary_is_unmatched_as_soon_as_it_is_gone(
             return told(answer) == [("IGNORE", "unmatched")]
 
         await eventually(unmatched)
+
+
+async def test_where_the_routes_cannot_be_written_the_answer_says_whose_clock_counts(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    await scene.create(DEPLOYMENTS, builders.deployment(scene.namespace))
+    await scene.create(CANARIES, builders.canary(scene.namespace, provider="appmesh:v1beta2"))
+    await scene.set_status()
+    said = "routes of appmesh:v1beta2 cannot be written here, so Flagger rolls it back at its next look (every 10s)"
+    async with running(cluster, tmp_path) as daemon:
+        _, answer = await daemon.alert(builders.webhook(builders.alert(scene.namespace)))
+        assert answer["alerts"][0]["detail"] == f"CanaryHighErrorRate fires; {said}"
+        assert (await scene.record())["spec"]["reason"] == f"alert-fires: CanaryHighErrorRate; {said}"
+        status, body = await daemon.hook("rollback", builders.hook(scene.namespace))
+        assert status == 200
+        assert said in body
+        # Flagger gives it up, and its pods go: that is all the proof there can be.
+        gone = {"observedGeneration": 1, "replicas": 0, "readyReplicas": 0}
+        await scene.merge(DEPLOYMENTS, "podinfo", {"spec": {"replicas": 0}})
+        await scene.merge(DEPLOYMENTS, "podinfo/status", {"status": gone})
+        await scene.set_status(phase="Failed", weight=0)
+        record = await scene.record("Completed")
+        assert any("has had no pods" in one for one in record["status"]["proof"])

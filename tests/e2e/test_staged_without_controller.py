@@ -125,8 +125,13 @@ async def test_a_sound_release_is_driven_to_all_of_it_and_one_that_breaks_at_25_
         release(lab)
         await lab.in_force("virtualservices", SOUND, SHOP)
         await lab.in_force("httproutes", FRAIL, SHOP)
-        async with audience(lab, SOUND) as (sound, sound_internal), audience(lab, FRAIL) as (frail, frail_internal):
-            await asyncio.gather(goes_to_all_of_it(lab, sound), goes_to_zero(lab, frail, frail_internal))
+        async with (
+            audience(lab, SOUND) as (sound, sound_internal),
+            audience(lab, FRAIL) as (frail, frail_internal),
+            asyncio.TaskGroup() as both,
+        ):
+            both.create_task(goes_to_all_of_it(lab, sound))
+            both.create_task(goes_to_zero(lab, frail, frail_internal))
     for load in (sound, sound_internal):
         assert load.tally.bad == 0, load.tally.by_version_and_status
     assert sound_internal.tally.share(NEW[SOUND]) == 1, "internal users have it from the beginning"

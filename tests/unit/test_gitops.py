@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shlex
 from typing import Any
 
 import pytest
@@ -63,10 +65,14 @@ def raised(manager: str, found: RouteObject | None, *paths: str) -> Raise:
         ("argocd-controller", {"app.kubernetes.io/instance": "web"},
          {TRACKING: "other:networking.istio.io/VirtualService:shop/else"}, "an unnamed Application"),
         ("argocd-controller", {}, {TRACKING: "nonsense"}, "an unnamed Application"),
+        ("argocd-controller", {}, {TRACKING: "../../secrets:networking.istio.io/VirtualService:shop/podinfo"},
+         "an unnamed Application"),
+        ("argocd-controller", {}, {TRACKING: "_web:networking.istio.io/VirtualService:shop/podinfo"},
+         "Application argocd/web"),
         ("kustomize-controller", {"kustomize.toolkit.fluxcd.io/name": "apps"}, {}, "an unnamed Kustomization"),
         ("helm-controller", FLUX, {}, "an unnamed HelmRelease"),
     ],
-    ids=range(10),
+    ids=range(12),
 )  # fmt: skip
 def test_the_owner_is_the_one_that_the_object_names_for_that_controller(
     manager: str, labels: Any, annotations: Any, expected: str
@@ -218,10 +224,11 @@ def test_a_second_rollback_holds_it_too_and_the_original_stays() -> None:
     [
         (None, "there is no Kustomization flux-system/apps"),
         (managed(lists=False), "does not count that route among its own"),
+        (managed(lists=None), "does not count that route among its own"),
         (managed(made_by="ApplicationSet all"), "is made by ApplicationSet all, which would set it back"),
         (managed(loan=Loan("null", (WHO,)), writer="kubectl-edit"), "was taken back by kubectl-edit"),
     ],
-    ids=range(4),
+    ids=range(5),
 )
 def test_what_must_not_be_stopped_is_left_alone_and_says_why(found: Managed | None, said: str) -> None:
     step = lending(found)
@@ -304,11 +311,13 @@ def test_what_is_owed_is_returned_whatever_else_is_true(
 def test_each_state_says_the_raise_once_and_nothing_that_is_no_longer_true() -> None:
     first = entry(record(), raised("kustomize-controller", route(FLUX), *WEIGHTS), suspends=True)
     lent = stopping.lent(dataclasses.replace(first, undo=UNDO), APPS, facts.after(81))
-    assert lent.detail == f"{APPS} is suspended for as long as this rollback stands; {first.detail}"
+    assert lent.detail.startswith(f"{APPS} is suspended for as long as this rollback stands: nothing that it delivers")
+    assert lent.detail.endswith(f"; {first.detail}")
     taken = stopping.given_up(lent, FAILED, f"{APPS} was taken back", facts.after(82), owes=True)
     assert (taken.detail, taken.undo) == (f"{APPS} was taken back; {first.detail}", UNDO)
-    assert stopping.returned(taken, APPS, PutBack(None), facts.after(83)) == dataclasses.replace(taken, undo=None)
-    back = stopping.returned(lent, APPS, PutBack("null"), facts.after(83))
+    over = stopping.returned(taken, APPS, managed(), PutBack(None), facts.after(83))
+    assert over == dataclasses.replace(taken, undo=None)
+    back = stopping.returned(lent, APPS, managed(acting=False), PutBack("null"), facts.after(83))
     assert (back.state, back.detail, back.undo) == (DONE, f"{APPS} goes on as before", None)
 
 
@@ -385,3 +394,34 @@ def test_flux_says_what_it_has_applied_in_its_inventory(owner: Owner, spec: Any,
 def test_a_note_that_nobody_of_us_wrote_is_none(note: str, loan: Loan | None) -> None:
     document = {"metadata": {"annotations": {adapter.LENT: note}}, "spec": {"suspend": True}}
     assert adapter.managed(APPS, document, None).loan == loan
+
+
+def test_an_application_gets_its_self_healing_back_whatever_became_of_the_note() -> None:
+    document = {"metadata": {"annotations": {adapter.LENT: '{"was": null, "for": ["a/b/c"]}'}}, "spec": {}}
+    assert adapter.managed(APPLICATION, document, None).loan == Loan("true", ("a/b/c",))
+
+
+def test_what_is_stopped_without_our_note_is_left_to_people_with_a_command_that_works() -> None:
+    lent = dataclasses.replace(follow_up(LENT, UNDO), detail="…")
+    gone = stopping.returned(lent, APPS, managed(acting=False), None, facts.after(83))
+    assert (gone.state, gone.undo) == (FAILED, None)
+    command = shlex.split(gone.detail.partition("to set it going: ")[2])
+    assert command[:4] == ["kubectl", "patch", "kustomization.kustomize.toolkit.fluxcd.io", "apps"]
+    assert json.loads(command[command.index("-p") + 1]) == {"spec": {"suspend": False}}
+    step = stopping.lending(managed(APPLICATION, acting=False), APPLICATION, WHO, was_lent=True)
+    assert isinstance(step, Impossible)
+    assert json.loads(shlex.split(step.detail)[-1]) == {"spec": {"syncPolicy": {"automated": {"selfHeal": True}}}}
+    # Nobody knows whether it was ever stopped, or it goes on: nothing to say.
+    for state, found in ((PENDING, managed(acting=False)), (LENT, managed()), (LENT, None)):
+        one = stopping.returned(dataclasses.replace(lent, state=state), APPS, found, None, facts.after(83))
+        assert one.state is FollowUpState.NOT_NEEDED
+
+
+def test_of_what_does_not_fit_no_half_command_is_left() -> None:
+    far = dataclasses.replace(REF, namespace="n" * 63, name="r" * 253)
+    found = raised("kustomize-controller", route(FLUX), *(f"/spec/http/{rule}/route/0/weight" for rule in range(6)))
+    long = gitops.advice(APPS, far, "networking.istio.io", found.pointers)
+    detail = gitops.fitted(f"{'x' * 300} {long}")
+    assert len(detail) <= 1024
+    assert "kubectl" not in detail
+    assert of_yaml(detail, "spec: ignore")[0]["paths"] == list(found.pointers)

@@ -106,6 +106,32 @@ def test_what_was_brought_in_step_is_told_and_what_failed_rings_again() -> None:
     assert said(due(followed(failed), Manner.INCIDENT)) == [(Saying.OPEN, "decided")], "traffic is not concerned"
 
 
+def by_gitops(state: FollowUpState) -> Rollback:
+    entry = FollowUp(FollowUpKind.KUSTOMIZATION, "flux-system/apps", state, f"apps {state}", facts.after(75))
+    done = followed(FollowUpState.DONE)
+    return dataclasses.replace(done, follow_ups=(*done.follow_ups, entry))
+
+
+def test_who_raises_it_rings_once_however_often_it_comes_again() -> None:
+    record = by_gitops(FollowUpState.BY_HAND)
+    messages = due(record, Manner.MESSAGE)
+    assert said(messages) == [(Saying.POST, "raised-by-gitops"), (Saying.REMARK, "remark-raised-by-gitops")]
+    assert (messages[-1].text, Fact("Kustomization", "ByHand: apps ByHand") in messages[0].story.facts) == (
+        "apps ByHand", True,
+    )  # fmt: skip
+    for holds in (1, 2, 64):
+        again = dataclasses.replace(having_said(record, *messages), holds=holds)
+        assert [one for one in said(due(again, Manner.MESSAGE)) if "gitops" in one[1]] == []
+    assert said(due(record, Manner.INCIDENT)) == [(Saying.OPEN, "decided")], "traffic is not concerned"
+
+
+def test_what_is_lent_is_told_when_it_begins_and_when_it_ends_and_holds_up_no_other_word() -> None:
+    lent = due(by_gitops(FollowUpState.LENT), Manner.STREAM)
+    assert [one.key for one in lent] == ["decided", "zeroed", "followed-up", "gitops-stopped"]
+    done = due(by_gitops(FollowUpState.DONE), Manner.STREAM)
+    assert [one.key for one in done] == ["decided", "zeroed", "followed-up", "gitops-goes-on"]
+
+
 def test_what_is_under_way_or_was_not_needed_is_no_news() -> None:
     pending, done, idle = FollowUpState.PENDING, FollowUpState.DONE, FollowUpState.NOT_NEEDED
     for states in ((pending,), (idle,), (done, pending)):

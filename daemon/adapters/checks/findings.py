@@ -33,7 +33,7 @@ def undecided(detail: str) -> Finding:
 
 def unknown(choice: Unknown, detail: str) -> Finding:
     """What the configuration says about having nothing to judge by."""
-    return Finding(_UNKNOWN[choice], line(detail))
+    return Finding(_UNKNOWN[choice], line(detail), quiet=True)
 
 
 def line(detail: str, limit: int = LONGEST) -> str:

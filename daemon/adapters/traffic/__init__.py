@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import Resource
-from daemon.adapters.traffic.patched import patched
+from daemon.adapters.traffic.patching import patched
 from daemon.model import errors
 from daemon.model.route import Original, PatchOperation, RouteObject, RoutePatch, RouteRef, RouteView, Sides
 
@@ -90,7 +90,11 @@ class Routes:
         patch = self.restore(route, originals)
         if patch is None:
             return None
-        return self._kinds[route.ref.kind].claim(patched(route, patch.operations), cluster_domain)
+        try:
+            before = patched(route, patch.operations)
+        except (LookupError, TypeError, ValueError):
+            return None  # people have made another object of it meanwhile
+        return self._kinds[route.ref.kind].claim(before, cluster_domain)
 
     def pending(self, route: RouteObject) -> str:
         return self._kinds[route.ref.kind].pending(route)

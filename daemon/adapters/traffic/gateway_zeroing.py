@@ -13,6 +13,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from daemon.adapters.traffic.drafting import Draft
 from daemon.adapters.traffic.gateway_backends import Counterparts, changes, guards, reference, service_of, side_of
 from daemon.adapters.traffic.gateway_rules import (
     LARGEST_WEIGHT,
@@ -31,10 +32,8 @@ from daemon.model.route import (
     PatchOperation,
     PathShare,
     RouteObject,
-    RoutePatch,
     RouteView,
     Sides,
-    WeightChange,
 )
 
 
@@ -49,7 +48,7 @@ class Entry:
     side: Side
 
 
-class Zeroing:
+class Zeroing(Draft):
     """Works through one object and gathers its paths and what has to be written.
 
     ``test`` operations guard exactly the backends that are written to, so that a write lands whatever Flagger did to
@@ -57,14 +56,8 @@ class Zeroing:
     """
 
     def __init__(self, route: RouteObject, sides: Sides) -> None:
-        self._route = route
-        self._sides = sides
+        super().__init__(route, sides)
         self._counterparts: Counterparts | None = None
-        self._paths: list[PathShare] = []
-        self._tests: list[PatchOperation] = []
-        self._writes: list[PatchOperation] = []
-        self._changes: list[WeightChange] = []
-        self._originals: list[Original] = []
         self._repointed: dict[tuple[int, int], Mapping[str, Any]] = {}
         """What takes the place of a canary, by rule and place."""
 
@@ -73,13 +66,7 @@ class Zeroing:
         for rule in rules(self._route.spec):
             self._split(rule)
             self._copies(rule)
-        return RouteView(self._route.ref, tuple(self._paths), self._patch(), self._route.writers)
-
-    def _patch(self) -> RoutePatch | None:
-        if not self._writes:
-            return None
-        operations = (*self._tests, *self._writes)
-        return RoutePatch(self._route.ref, operations, tuple(self._changes), tuple(self._originals))
+        return self._seen()
 
     def _side(self, found: Mapping[str, Any]) -> Side:
         return side_of(found, self._route.ref.namespace, self._sides)
@@ -186,9 +173,6 @@ class Zeroing:
     def _left(self, rule: Rule, backend: int) -> Mapping[str, Any]:
         """The backend that this write leaves at a place of the rule."""
         return self._repointed.get((rule.index, backend)) or reference(backends(rule.body)[backend])
-
-    def _changed(self, path: str, share: float) -> None:
-        self._changes.append(WeightChange(self._route.ref, path, round(100 * share, 4), 0.0))
 
     def _remember(self, rule: Rule, field: str, index: int, value: Any, left: Mapping[str, Any]) -> None:
         """Keeps what a place held, and how it looks now: the rule's conditions tell it from its neighbours

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from daemon.adapters.traffic.drafting import Draft
 from daemon.adapters.traffic.istio_destinations import Counterparts, side_of
 from daemon.adapters.traffic.istio_rules import Mirror, Rule, destination, mirrors, routed, rules, weight
 from daemon.adapters.traffic.shares import WHOLE
@@ -18,10 +19,8 @@ from daemon.model.route import (
     PatchOperation,
     PathShare,
     RouteObject,
-    RoutePatch,
     RouteView,
     Sides,
-    WeightChange,
 )
 
 
@@ -36,7 +35,7 @@ class Entry:
     side: Side
 
 
-class Zeroing:
+class Zeroing(Draft):
     """Works through one VirtualService and gathers its paths and what has to be written.
 
     ``test`` operations guard exactly the destinations that are written to, so that a write lands whatever
@@ -44,27 +43,15 @@ class Zeroing:
     """
 
     def __init__(self, route: RouteObject, sides: Sides) -> None:
-        self._route = route
-        self._sides = sides
+        super().__init__(route, sides)
         self._counterparts: Counterparts | None = None
-        self._paths: list[PathShare] = []
-        self._tests: list[PatchOperation] = []
-        self._writes: list[PatchOperation] = []
-        self._changes: list[WeightChange] = []
-        self._originals: list[Original] = []
 
     def view(self) -> RouteView:
         """The paths to the canary, and the write that closes them."""
         for rule in rules(self._route.spec):
             self._split(rule)
             self._copies(rule)
-        return RouteView(self._route.ref, tuple(self._paths), self._patch(), self._route.writers)
-
-    def _patch(self) -> RoutePatch | None:
-        if not self._writes:
-            return None
-        operations = (*self._tests, *self._writes)
-        return RoutePatch(self._route.ref, operations, tuple(self._changes), tuple(self._originals))
+        return self._seen()
 
     def _side(self, found: Mapping[str, Any]) -> Side:
         return side_of(found, self._route.ref.namespace, self._sides)
@@ -151,9 +138,6 @@ class Zeroing:
         self._tests.append(PatchOperation("test", pointer, mirror.value))
         self._remember(rule, mirror.field, mirror.index, mirror.value, {})
         return PatchOperation("remove", pointer)
-
-    def _changed(self, path: str, share: float) -> None:
-        self._changes.append(WeightChange(self._route.ref, path, round(100 * share, 4), 0.0))
 
     def _remember(self, rule: Rule, field: str, index: int, value: Any, left: Mapping[str, Any]) -> None:
         """Keeps what a place held, and how it looks now: the rule's conditions tell it from its neighbours

@@ -13,6 +13,7 @@ touches ``affinity-canary-behavior``. So a step can raise the weight again, and 
 from collections.abc import Sequence
 
 from daemon.adapters.traffic import nginx_annotations
+from daemon.adapters.traffic.drafting import Draft
 from daemon.adapters.traffic.istio_destinations import resolve
 from daemon.adapters.traffic.nginx_annotations import LEGACY, STICKY, Alternative, alternatives, pointer
 from daemon.adapters.traffic.nginx_backends import Backend, backends, counterpart, moved
@@ -21,14 +22,12 @@ from daemon.model.route import (
     PatchOperation,
     PathShare,
     RouteObject,
-    RoutePatch,
     RouteView,
     Sides,
-    WeightChange,
 )
 
 
-class Zeroing:
+class Zeroing(Draft):
     """Works through one Ingress and gathers its paths and what has to be written.
 
     ``test`` operations guard what the write relies on, and not the weight: it lands whatever Flagger has made of that
@@ -36,14 +35,8 @@ class Zeroing:
     """
 
     def __init__(self, route: RouteObject, sides: Sides) -> None:
-        self._route = route
-        self._sides = sides
+        super().__init__(route, sides)
         self._backends = list(backends(route.spec))
-        self._paths: list[PathShare] = []
-        self._tests: list[PatchOperation] = []
-        self._writes: list[PatchOperation] = []
-        self._changes: list[WeightChange] = []
-        self._originals: list[Original] = []
 
     def view(self) -> RouteView:
         """The paths to the canary, and the write that closes them."""
@@ -57,13 +50,7 @@ class Zeroing:
                 self._alternative(rule)
             if self._writes:
                 self._tests += [PatchOperation("test", f"{one.pointer}/service/name", one.service) for one in canaries]
-        return RouteView(self._route.ref, tuple(self._paths), self._patch(), self._route.writers)
-
-    def _patch(self) -> RoutePatch | None:
-        if not self._writes:
-            return None
-        operations = (*self._tests, *self._writes)
-        return RoutePatch(self._route.ref, operations, tuple(self._changes), tuple(self._originals))
+        return self._seen()
 
     def _is_canary(self, service: str) -> bool:
         return (self._route.ref.namespace, service) in self._sides.canary_services
@@ -140,6 +127,3 @@ class Zeroing:
                 self._paths.append(PathShare(path, 1.0, weighted=False))
                 self._remove(key, self._route.annotations[key])
                 self._changed(path, 1.0)
-
-    def _changed(self, path: str, share: float) -> None:
-        self._changes.append(WeightChange(self._route.ref, path, round(100 * share, 4), 0.0))

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from daemon.adapters import helm_manifest
-from daemon.adapters.traffic import virtual_service
+from daemon.adapters.traffic import patching, virtual_service
 from daemon.model.route import PatchOperation, Sides
 
 SIDES = Sides(
@@ -137,5 +137,5 @@ def test_every_operation_that_planners_write() -> None:
         PatchOperation("replace", "/spec/a~1b", {"x": 1}),
         PatchOperation("add", "/spec/new", [5]),
     ]
-    assert helm_manifest.applied(document, operations) == {"spec": {"list": [0, 2, 3, 4], "a/b": {"x": 1}, "new": [5]}}
+    assert patching.applied(document, operations) == {"spec": {"list": [0, 2, 3, 4], "a/b": {"x": 1}, "new": [5]}}
     assert document == {"spec": {"list": [1, 2, 3], "a/b": 1}}
