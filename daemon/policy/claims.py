@@ -131,6 +131,26 @@ def workload(
     return alike[0] if len(alike) == 1 else None
 
 
+def runners(sides: Sides, named: Iterable[str]) -> frozenset[str]:
+    """By what ``workload`` may find a Deployment for these sides: names, and applications as ``application_of`` writes
+    them. ``named`` are those that annotations name."""
+    stables = {*sides.stable_subsets, *((service, "") for service in (*sides.stable_services, *stable_names(sides)))}
+    found = set(named) - {""}
+    for places, stable in ((spots(sides), False), (stables, True)):
+        for (_, service), subset in places:
+            found |= {*_names(service, subset, stable=stable), _as_application(_family(service))}
+    return frozenset(found)
+
+
+def application_of(workload: Workload) -> str:
+    """Which application's pods it runs; no name of an object is written like that."""
+    return _as_application(_application(workload))
+
+
+def _as_application(name: str) -> str:
+    return f"application {name}"
+
+
 def _names(service: str, subset: str, *, stable: bool) -> list[str]:
     if subset:
         return [f"{service}-{subset}"]

@@ -8,7 +8,7 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from daemon.model.canary import FLAGGER_CANARY, Canary, CanaryRef, Controller
+from daemon.model.canary import FLAGGER_CANARY, Canary, CanaryRef, Controller, Workload
 from daemon.model.route import RouteObject, RouteRef, Sides, Subsets
 from daemon.policy import claims
 from daemon.policy.claims import Claim, Service, Spot
@@ -26,7 +26,8 @@ class Claims:
         self._claims: dict[RouteRef, Claim] = {}
         self._by_spot: defaultdict[Spot, set[RouteRef]] = defaultdict(set)
         self._by_service: defaultdict[Service, set[RouteRef]] = defaultdict(set)
-        self._by_namespace: defaultdict[str, set[RouteRef]] = defaultdict(set)
+        self._by_runner: defaultdict[tuple[str, str], set[RouteRef]] = defaultdict(set)
+        """Claims by the Deployments that may run their pods, as (namespace, name or application)."""
         self._by_name: defaultdict[CanaryRef, set[RouteRef]] = defaultdict(set)
         self._home_of: dict[RouteRef, CanaryRef] = {}
         """Which canary each object is part of."""
@@ -73,8 +74,10 @@ class Claims:
         """An object that tells of no canary itself sends to these, or has ceased to."""
         self._settle({ref for service in services for ref in self._by_service.get(service, ())})
 
-    def workload_changed(self, namespace: str) -> None:
-        self._settle(self._by_namespace.get(namespace, ()))
+    def workload_changed(self, *seen: Workload) -> None:
+        """A Deployment as it was, as it is, or both."""
+        keys = {(one.namespace, key) for one in seen for key in (one.name, claims.application_of(one))}
+        self._settle({ref for key in keys for ref in self._by_runner.get(key, ())})
 
     def controller_changed(self, services: Iterable[Service]) -> None:
         """A controller's canary has come, or gone."""
@@ -109,11 +112,12 @@ class Claims:
     def _buckets(self, claim: Claim) -> list[set[RouteRef]]:
         sides = claim.sides
         services = sides.canary_services | sides.shared_services
+        runners = claims.runners(sides, self._reading.named_workloads(claim.route))
         return [
             *(self._by_spot[spot] for spot in claims.spots(sides)),
             *(self._by_service[service] for service in services | sides.stable_services),
             *(self._by_service[service] for service in claims.stable_names(sides)),
-            *(self._by_namespace[namespace] for namespace, _ in services),
+            *(self._by_runner[namespace, key] for namespace, _ in services for key in runners),
             self._by_name[_name(claim.route.ref)],
         ]
 

@@ -178,12 +178,13 @@ class World:
         held = self._workloads[workload.namespace].get(workload.name)
         self._workloads[workload.namespace][workload.name] = workload
         if held is None or held.version != workload.version:
-            self.claims.workload_changed(workload.namespace)
+            self.claims.workload_changed(*filter(None, (held, workload)))
         self._workload_changed(workload.namespace, workload.name)
 
     def drop_workload(self, namespace: str, name: str) -> None:
-        if self._workloads[namespace].pop(name, None) is not None:
-            self.claims.workload_changed(namespace)
+        held = self._workloads[namespace].pop(name, None)
+        if held is not None:
+            self.claims.workload_changed(held)
             self._workload_changed(namespace, name)
 
     def put_route(self, route: RouteObject, names: RouteNames) -> None:

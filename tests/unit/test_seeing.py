@@ -91,6 +91,42 @@ def record(name: str = NAME, *, phase: str = "Proved", kind: str = "VirtualServi
     }
 
 
+# -- in any order
+
+
+def coloured(color: str, track: str, version: str, *, app: str = NAME) -> Json:
+    """A Deployment whose name tells nothing: only its pods' labels do."""
+    document = undriven.workload(SHOP, track, version)
+    document["metadata"]["name"] = color
+    document["spec"]["template"]["metadata"]["labels"]["app"] = app
+    return document
+
+
+def facts_of(eyes: Eyes) -> tuple[object, ...]:
+    (canary,) = eyes.sight.world.canaries()
+    return canary.ref.name, canary.phase, canary.workload, canary.primary_workload, canary.revision, canary.versions
+
+
+def test_whatever_is_seen_first_the_canary_is_the_same() -> None:
+    """And whatever each of them was before."""
+    documents = [
+        undriven.rule(SHOP), undriven.routes(SHOP, 5), undriven.opt_in(SHOP),
+        coloured("green", "canary", "v4"), coloured("blue", "stable", "v3"),
+    ]  # fmt: skip
+    other = coloured("green", "canary", "v3", app="other")
+    earlier = [undriven.routes(SHOP, 0), other, coloured("blue", "canary", "v3")]
+    found = set()
+    for order in itertools.permutations(documents):
+        for before in ([], earlier):
+            eyes = Eyes()
+            eyes.put(*before, *order)
+            found.add(facts_of(eyes))
+    ((name, phase, workload, stable, revision, versions),) = found
+    assert (name, phase, workload, stable) == (NAME, CanaryPhase.PROGRESSING, "green", "blue")
+    assert revision
+    assert versions == {"canary"}
+
+
 # -- two canaries of one name
 
 
@@ -122,6 +158,41 @@ def test_one_whose_name_is_taken_goes_by_its_other_object() -> None:
     held = eyes.canary("api")
     assert held is not None
     assert held.canary_service == "api-canary"
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(2))))
+def test_on_the_way_from_flagger_to_argo_rollouts_one_name_is_one_canary_after_the_other(order: Sequence[int]) -> None:
+    """Flagger's for as long as it is there; and its end is not the end of the Rollout."""
+    eyes = Eyes()
+    theirs = builders.canary(SHOP, NAME) | {"status": builders.canary_status()}
+    rollout = rollouts.rollout(SHOP, rollouts.BY_SERVICES) | {"status": rollouts.status()}
+    both = [theirs, rollout]
+    eyes.put(*(both[place] for place in order))
+    for document in both:
+        eyes.put(document)
+        held = eyes.canary()
+        assert held is not None
+        assert held.object_kind.kind == "Canary"
+    eyes.gone(theirs)
+    held = eyes.canary()
+    assert held is not None
+    assert (held.object_kind.kind, held.revision) == ("Rollout", rollouts.NEW)
+    eyes.gone(rollout)
+    assert eyes.names() == []
+
+
+def test_a_name_that_a_controllers_canary_leaves_is_free_again() -> None:
+    eyes = Eyes()
+    theirs = builders.canary(SHOP, "web") | {"status": builders.canary_status()}
+    theirs["spec"]["service"]["name"] = "another"
+    eyes.put(virtual_service("web", "web"), theirs)
+    held = eyes.canary("web")
+    assert held is not None
+    assert held.object_kind.kind == "Canary"
+    eyes.gone(theirs)
+    held = eyes.canary("web")
+    assert held is not None
+    assert held.canary_service == "web-canary"
 
 
 # -- while a rollback stands
@@ -239,3 +310,4 @@ def test_a_deployment_whose_pods_come_and_go_makes_nobody_read_routes_again(monk
     canary = eyes.canary()
     assert canary is not None
     assert canary.revision != before
+    assert set(looked) == {NAME}  # nobody else's
