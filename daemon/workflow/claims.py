@@ -79,9 +79,10 @@ class Claims:
         keys = {(one.namespace, key) for one in seen for key in (one.name, claims.application_of(one))}
         self._settle({ref for key in keys for ref in self._by_runner.get(key, ())})
 
-    def controller_changed(self, services: Iterable[Service]) -> None:
-        """A controller's canary has come, or gone."""
+    def controller_changed(self, canary: CanaryRef, services: Iterable[Service]) -> None:
+        """A controller's canary has come, or gone: its name and its services are taken, or free."""
         self.traffic_changed(services)
+        self._settle(self._by_name.get(canary, ()))
 
     def record_changed(self, canary: CanaryRef) -> None:
         """A rollback has begun to stand, or has ended."""

@@ -96,8 +96,7 @@ class World:
 
     def controlled(self, service: Service) -> bool:
         """Whether a controller's canary takes traffic by this service."""
-        found = (self._canaries[ref] for ref in self._serves.get(service, ()))
-        return any(canary.controller is not Controller.NONE for canary in found)
+        return any(self._canaries[ref].controller is not Controller.NONE for ref in self._serves.get(service, ()))
 
     def route(self, ref: RouteRef) -> RouteObject | None:
         return self._routes.get(ref)
@@ -161,7 +160,7 @@ class World:
         for service in canary.services:
             self._serves[service].add(canary.ref)
         if canary.controller is not Controller.NONE and (held is None or _serves_as(held) != _serves_as(canary)):
-            self.claims.controller_changed(canary.services | (held.services if held is not None else frozenset()))
+            self.claims.controller_changed(canary.ref, canary.services | (held.services if held else frozenset()))
         self._profile(canary)
         self.touched(canary.ref)
 
@@ -171,7 +170,7 @@ class World:
             self._unlink(held)
             self._index.drop(ref)
             if held.controller is not Controller.NONE:
-                self.claims.controller_changed(held.services)
+                self.claims.controller_changed(ref, held.services)
             self.touched(ref)
 
     def put_workload(self, workload: Workload) -> None:
@@ -212,7 +211,8 @@ class World:
         self.touched(record.canary)
 
     def drop_record(self, namespace: str, name: str) -> None:
-        for ref, routes in self._records.drop(namespace, name):
+        ref, routes = self._records.drop(namespace, name)
+        if ref is not None:
             self.record_deleted(ref, name)
             self._claim_again(routes)
             self.claims.record_changed(ref)
