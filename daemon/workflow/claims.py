@@ -95,7 +95,7 @@ class Claims:
     def put_rule(self, rule: Subsets) -> None:
         before = self._rules.get((rule.namespace, rule.name))
         if before is not None:
-            self._rules_of[before.service].pop((rule.namespace, rule.name), None)
+            self._drop_rule(before)
         self._rules[rule.namespace, rule.name] = rule
         self._rules_of[rule.service][rule.namespace, rule.name] = rule
         self.traffic_changed({rule.service} | ({before.service} if before is not None else set()))
@@ -103,10 +103,13 @@ class Claims:
     def drop_rule(self, namespace: str, name: str) -> None:
         rule = self._rules.pop((namespace, name), None)
         if rule is not None:
-            self._rules_of[rule.service].pop((namespace, name), None)
-            if not self._rules_of[rule.service]:
-                del self._rules_of[rule.service]
+            self._drop_rule(rule)
             self.traffic_changed([rule.service])
+
+    def _drop_rule(self, rule: Subsets) -> None:
+        del self._rules_of[rule.service][rule.namespace, rule.name]
+        if not self._rules_of[rule.service]:
+            del self._rules_of[rule.service]
 
     # -- how it hangs together
 
@@ -140,11 +143,14 @@ class Claims:
         return found
 
     def _settle(self, refs: Iterable[RouteRef]) -> None:
-        left = {ref for ref in refs if ref in self._claims}
+        left, done = {ref for ref in refs if ref in self._claims}, set[RouteRef]()
         while left:
             group = self._related(self._claims[min(left)])
-            left -= group
+            done |= group
             self._put(sorted(group))
+            # Whose name it is where two canaries have objects of one name: what changes here may change it there.
+            left |= {other for ref in group for other in self._by_name[_name(ref)]}
+            left -= done
 
     def _put(self, group: list[RouteRef]) -> None:
         told = [self._claims[ref] for ref in group]
@@ -184,11 +190,16 @@ class Claims:
         for ref in self._by_name[_name(claim.route.ref)] - group:
             rival = self._claims[ref]
             others = [self._claims[one] for one in self._related(rival)]
-            if claims.home(others, self._held(others)) is rival and claims.takes_name(
-                rival, claim, self._held([rival, claim])
-            ):
+            homely = claims.home(others, self._held(others)) is rival and self._tells(others, ref.namespace)
+            if homely and claims.takes_name(rival, claim, self._held([rival, claim])):
                 return True
         return False
+
+    def _tells(self, told: list[Claim], namespace: str) -> bool:
+        """Whether they tell of a canary that nobody drives."""
+        sides = self._with_stable(claims.merged(told, namespace), None)
+        services = sides.canary_services | sides.shared_services
+        return claims.tells_stable(sides) and not any(map(self._world.controlled, services))
 
     def _with_stable(self, sides: Sides, held: Canary | None) -> Sides:
         """Where none of them says where stable is (an Ingress of the canary's own, a route of its own for people who
@@ -248,7 +259,7 @@ def _name(ref: RouteRef) -> CanaryRef:
 def _steady(canary: Canary, held: Canary | None) -> Canary:
     """What is known of a revision is not unlearnt: its beginning, as first seen, and its name while its workload is
     away (deleted by hand after a rollback, say): a workload that is gone is no new revision (law 8)."""
-    if held is None or held.uid != canary.uid:
+    if held is None or held.uid != canary.uid or not held.services & canary.services:
         return canary
     if not canary.revision and held.revision:
         return dataclasses.replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -127,6 +128,49 @@ def test_whatever_is_seen_first_the_canary_is_the_same() -> None:
     assert versions == {"canary"}
 
 
+def pool() -> dict[str, list[Json]]:
+    """Objects that get in each other's way, each in its versions."""
+    annotated = {"pullback.dev/canary": "web-canary"}
+    return {
+        "virtual service": [virtual_service("main", "web"), virtual_service("main", "web", weight=0),
+                            virtual_service("main", "pay")],
+        "http route": [http_route("main", "api"), http_route("main", "web")],
+        "grpc route": [http_route("main", "api") | {"kind": "GRPCRoute"}],
+        "another http route": [http_route("api", "api")],
+        "another virtual service": [virtual_service("web", "web"), virtual_service("web", "pay")],
+        "opt in": [http_route("early", "web", annotations=annotated), http_route("early", "web")],
+        "flagger": [builders.canary(SHOP, "web") | {"status": builders.canary_status()}],
+        "rollout": [rollouts.rollout(SHOP, routing, services=routing is rollouts.BY_SERVICES)
+                    | {"status": rollouts.status()} for routing in (rollouts.BY_SERVICES, rollouts.BY_SUBSETS)],
+        "rule": [undriven.rule(SHOP)],
+        "subsets": [undriven.routes(SHOP, 5), undriven.routes(SHOP, 0)],
+        "subsets' opt in": [undriven.opt_in(SHOP)],
+        "stable": [builders.deployment(SHOP, "web-stable")],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_came_and_went_what_is_there_makes_the_canaries(seed: int) -> None:
+    for number in range(20):
+        chance = random.Random(f"{seed} {number}")
+        there: dict[str, Json] = {}
+        eyes = Eyes()
+        for _ in range(chance.randint(3, 25)):
+            which, versions = chance.choice(list(pool().items()))
+            if which in there and chance.random() < 0.4:
+                eyes.gone(there.pop(which))
+            else:
+                there[which] = chance.choice(versions)
+                eyes.put(there[which])
+        fresh = Eyes()
+        fresh.put(*chance.sample(list(there.values()), len(there)))
+        told = [
+            {(one.ref, one.object_kind, one.sides, one.stable_workload, one.phase) for one in each.canaries()}
+            for each in (eyes.sight.world, fresh.sight.world)
+        ]
+        assert told[0] == told[1]
+
+
 # -- two canaries of one name
 
 
@@ -193,6 +237,25 @@ def test_a_name_that_a_controllers_canary_leaves_is_free_again() -> None:
     held = eyes.canary("web")
     assert held is not None
     assert held.canary_service == "web-canary"
+
+
+def test_a_name_is_free_once_its_canary_goes_by_another() -> None:
+    eyes = Eyes()
+    eyes.put(http_route("main", "api"), virtual_service("main", "web"))
+    eyes.put(http_route("early", "web", annotations={"pullback.dev/canary": "web-canary"}))
+    assert eyes.names() == ["early", "main"]
+    held = eyes.canary("main")
+    assert held is not None
+    assert held.canary_service == "api-canary"
+
+
+def test_what_a_route_led_to_before_is_not_what_it_leads_to_now() -> None:
+    eyes = Eyes()
+    eyes.put(builders.deployment(SHOP, "web-canary"), virtual_service("main", "web"))
+    eyes.put(virtual_service("main", "pay"))
+    held = eyes.canary("main")
+    assert held is not None
+    assert (held.canary_service, held.workload, held.revision) == ("pay-canary", "", "")
 
 
 # -- while a rollback stands
