@@ -31,6 +31,9 @@ EMPTIED = (
     "/apis/networking.istio.io/v1/namespaces/{}/virtualservices",
     "/apis/gateway.networking.k8s.io/v1/namespaces/{}/httproutes",
     "/apis/gateway.networking.k8s.io/v1/namespaces/{}/grpcroutes",
+    "/apis/networking.istio.io/v1/namespaces/{}/destinationrules",
+    "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
+    "/apis/argoproj.io/v1alpha1/namespaces/{}/rollouts",
     "/apis/apps/v1/namespaces/{}/deployments",
     "/apis/apps/v1/namespaces/{}/replicasets",
     "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
@@ -43,6 +46,7 @@ EMPTIED = (
     "/apis/argoproj.io/v1alpha1/namespaces/{}/applications",
     "/api/v1/namespaces/{}/pods",
     "/api/v1/namespaces/{}/configmaps",
+    "/api/v1/namespaces/{}/secrets",
     "/api/v1/namespaces/{}/events",
 )
 

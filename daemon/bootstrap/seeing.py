@@ -24,9 +24,11 @@ from daemon.bootstrap.rollouts import Rollouts
 from daemon.model.canary import Canary, CanaryPhase, CanaryRef, Workload
 from daemon.model.decision import Limits
 from daemon.model.route import Original, RouteObject, RouteRef, RouteView, Sides
+from daemon.model.rules import Fallback, LabelNames
 from daemon.model.stages import Profile
 from daemon.policy.correlating import CanaryIndex
 from daemon.settings import Settings
+from daemon.workflow.claims import Reading
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.route_index import RouteNames
 from daemon.workflow.standing import Standings
@@ -61,14 +63,9 @@ def open_eyes(settings: Settings, client: KubernetesClient, surroundings: Surrou
     labels = settings.label_names
     kinds = traffic.discover()
     routes = traffic.Routes(client, kinds)
-    world = World(
-        clock=surroundings.clock,
-        index=CanaryIndex(labels, settings.correlation.fallback),
-        labels=labels,
-        providers=frozenset().union(*(kind.PROVIDERS for kind in kinds.values())),
-        cluster_domain=settings.kubernetes.cluster_domain,
-        reading=_Reading(routes, settings.kubernetes.cluster_domain),
-    )
+    domain = settings.kubernetes.cluster_domain
+    reading = _Reading(routes, domain)
+    world = empty_world(surroundings.clock, labels, settings.correlation.fallback, kinds, domain, reading)
     gatherer = Gatherer(
         world=world,
         routes=routes,
@@ -77,8 +74,27 @@ def open_eyes(settings: Settings, client: KubernetesClient, surroundings: Surrou
         rehearsing=settings.rollback.dry_run,
         bake=_bake(settings.profiles),
     )
-    return Sight(world, kinds, routes, _names(kinds, settings.kubernetes.cluster_domain), Standings(), gatherer,
+    return Sight(world, kinds, routes, route_names(kinds, settings.kubernetes.cluster_domain), Standings(), gatherer,
                  settings.kubernetes.cluster_domain)
+
+
+def empty_world(
+    clock: ports.Clock,
+    labels: LabelNames,
+    fallback: Fallback,
+    kinds: Mapping[str, traffic.RouteKind],
+    cluster_domain: str,
+    reading: Reading,
+) -> World:
+    """Of which nothing is known yet."""
+    return World(
+        clock=clock,
+        index=CanaryIndex(labels, fallback),
+        labels=labels,
+        providers=frozenset().union(*(kind.PROVIDERS for kind in kinds.values())),
+        cluster_domain=cluster_domain,
+        reading=reading,
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -119,7 +135,9 @@ def _bake(profiles: Mapping[str, Profile]) -> Callable[[Canary], float]:
     return bake
 
 
-def _names(kinds: Mapping[str, traffic.RouteKind], cluster_domain: str) -> Names:
+def route_names(kinds: Mapping[str, traffic.RouteKind], cluster_domain: str) -> Names:
+    """What the objects of every kind name."""
+
     def names(route: RouteObject) -> RouteNames:
         kind = kinds[route.ref.kind]
         return RouteNames(

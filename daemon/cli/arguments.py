@@ -71,7 +71,7 @@ def duration(text: str) -> float:
     except (ValueError, OverflowError):
         seconds = 0.0
     if not seconds > 0:
-        raise argparse.ArgumentTypeError(f"expected a duration such as 30m or 4h, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a duration such as 90s, 30m or 4h, got {text!r}")
     return seconds
 
 

@@ -8,9 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from daemon import bootstrap, settings
-from daemon.cli import acting, approving, arguments, asking, looking, recounting, releasing, surveying
-from daemon.doctor import command as doctor
-from daemon.drill import command as drill
+from daemon.cli import acting, approving, arguments, asking, looking, proving, recounting, releasing, surveying
 from daemon.model import errors
 from daemon.model.history import Filter
 from daemon.model.rollback import RollbackPhase, Trigger
@@ -62,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     _explain(commands)
     _plan(commands)
     _check_config(commands)
-    doctor.add(commands, arguments.reaching, arguments.loaded)
-    drill.add(commands, arguments.reaching, arguments.loaded)
+    proving.doctor_arguments(commands)
+    proving.drill_arguments(commands)
     return parser
 
 

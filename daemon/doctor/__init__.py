@@ -6,7 +6,8 @@ Pure examinations, document in and findings out, over files or over what a live 
     promql*                     just enough PromQL: labels left, windows, thresholds
     alerts, rules, thresholds   alert rules
     canaries, hooks, analysis   Flagger's Canary
-    routes, sides               VirtualService, HTTPRoute
+    routes, sides               VirtualService, HTTPRoute, GRPCRoute
+    scene, driven, undriven     canaries as the daemon puts them together, with a controller and without
     routing, alertmanager       Alertmanager's route
     prometheus, budget          where the seconds go
     live/                       permissions, versions, watches, neighbours: the parts that ask

@@ -42,6 +42,18 @@ class Document:
         return str(self._metadata.get("namespace") or "")
 
     @property
+    def labels(self) -> Mapping[str, Any]:
+        return self._map("labels")
+
+    @property
+    def annotations(self) -> Mapping[str, Any]:
+        return self._map("annotations")
+
+    def _map(self, field: str) -> Mapping[str, Any]:
+        found = self._metadata.get(field)
+        return found if isinstance(found, Mapping) else {}
+
+    @property
     def _metadata(self) -> Mapping[str, Any]:
         found = self.data.get("metadata") if isinstance(self.data, Mapping) else None
         return found if isinstance(found, Mapping) else {}
@@ -98,7 +110,7 @@ def parse(source: str, text: str, first: int = 1) -> list[Document]:
         while loader.check_node():
             node = loader.get_node()
             lines = dict(_lines(node, (), first))
-            found.append(Document(source, loader.construct_document(node), lines))
+            found += _unpacked(Document(source, loader.construct_document(node), lines))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + first if mark else first
@@ -108,6 +120,19 @@ def parse(source: str, text: str, first: int = 1) -> list[Document]:
     finally:
         loader.dispose()
     return [one for one in found if one.data is not None]
+
+
+def _unpacked(document: Document) -> list[Document]:
+    """The objects of a list, as ``kubectl get -o yaml`` prints several; else the document itself."""
+    items = document.data.get("items") if document.kind.endswith("List") else None
+    if not isinstance(items, list):
+        return [document]
+    return [
+        Document(document.source, item, {
+            path[2:]: line for path, line in document.lines.items() if path[:2] == ("items", index)
+        })
+        for index, item in enumerate(items)
+    ]  # fmt: skip
 
 
 def _lines(node: Any, path: Path, first: int, within: frozenset[int] = frozenset()) -> Iterator[tuple[Path, int]]:

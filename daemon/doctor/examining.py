@@ -11,16 +11,19 @@ from daemon.doctor import (
     budget,
     canaries,
     documents,
+    driven,
     hooks,
     prometheus,
     routes,
     rules,
     scripts,
     thresholds,
+    undriven,
 )
 from daemon.doctor.documents import Document, Script
 from daemon.doctor.findings import Finding
 from daemon.doctor.known import Known
+from daemon.doctor.scene import Scene
 from daemon.model import errors
 
 
@@ -30,8 +33,9 @@ class Report:
     ways: tuple[budget.Way, ...]
 
 
-def examine(given: Sequence[Document], written: Sequence[Script], known: Known) -> Report:
-    """Every document is read for what it is, whichever option named its file."""
+def examine(given: Sequence[Document], written: Sequence[Script], known: Known, *, whole: bool = False) -> Report:
+    """Every document is read for what it is, whichever option named its file. ``whole``: all that a cluster has is
+    among them."""
     found: list[Finding] = []
     watched = alerts.gather(given)
     there = canaries.gather(given)
@@ -42,6 +46,9 @@ def examine(given: Sequence[Document], written: Sequence[Script], known: Known) 
     found += rules.examine(watched, known, prometheus.scrape(given))
     found += thresholds.examine(watched, there, known)
     found += routes.examine(given, known, _mover(there, written))
+    scene = Scene(given, known, whole=whole)
+    found += driven.examine(scene)
+    found += undriven.examine(scene, known)
     for document in given:
         found += prometheus.examine(document)
         if not document.kind:

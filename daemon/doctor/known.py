@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from daemon.adapters import traffic
 from daemon.adapters.traffic import RouteKind
 from daemon.model.rules import Act, AlertRule, Fallback, LabelNames, first_match
+from daemon.model.stages import Profile
 from daemon.settings import Settings
 
 ALERTMANAGER_PATH = "/webhooks/alertmanager"
@@ -23,6 +24,7 @@ class Known:
     watchdog_late: float
     stages: tuple[float, ...]
     """Weights above 0 at which a release stays, ascending, of every profile."""
+    profiles: Mapping[str, Profile]
     anonymous_alertmanager: bool
     anonymous_flagger: bool
     answer_within: float
@@ -47,6 +49,7 @@ def of(settings: Settings, budget: float) -> Known:
         watchdog=settings.policy.watchdog_alertname,
         watchdog_late=settings.policy.watchdog_late,
         stages=tuple(sorted(weights)),
+        profiles=settings.profiles,
         anonymous_alertmanager=settings.web.alertmanager.allow_anonymous,
         anonymous_flagger=settings.web.flagger.allow_anonymous,
         answer_within=settings.web.answer_within,

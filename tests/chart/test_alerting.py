@@ -41,13 +41,15 @@ def test_prometheus_gets_every_rule_as_it_is() -> None:
 def test_figures_and_runbook_are_replaced_wherever_they_stand() -> None:
     figures = {
         "errorRate": 0.1, "requests": 7, "fastErrorRate": 0.015, "fastRequests": 8, "latencyRatio": 1.5,
+        "drillAgeHours": 36,
     }  # fmt: skip
     files = ["application-rules", "canary-rules"]
     rules = {"enabled": True, "files": files, "runbookUrl": "https://wiki.example/run", "thresholds": figures}
     rendered = of(render({**MINIMAL, "prometheusRule": rules}), "PrometheusRule")
     assert [one["metadata"]["name"] for one in rendered] == [f"pullback-{name}" for name in files]
     for one in rendered:
-        alerts = {rule["alert"]: rule for group in one["spec"]["groups"] for rule in group["rules"] if "alert" in rule}
+        every = [rule for group in one["spec"]["groups"] for rule in group["rules"]]
+        alerts = {rule["alert"]: rule for rule in every if "alert" in rule}
         slow, fast = alerts["CanaryHighErrorRate"], alerts["CanaryHighErrorRateFastBurn"]
         assert slow["expr"].endswith("> 0.1")
         assert fast["expr"].endswith("> 0.015")
@@ -56,13 +58,46 @@ def test_figures_and_runbook_are_replaced_wherever_they_stand() -> None:
         assert slow["annotations"]["threshold"] == "10 percentage points above stable"
         assert "more than 1.5 percentage points above" in fast["annotations"]["description"]
         latency = alerts["CanaryLatencyDegradation"]
-        assert "* 1.5\n" in latency["expr"]
-        assert "1.2" not in latency["expr"]
+        (ceiling,) = [rule["expr"] for rule in every if "latency_ceiling" in rule.get("record", "")]
+        assert "* 1.5\n" in ceiling
+        assert "1.2" not in ceiling
         assert latency["annotations"]["threshold"] == "50% above stable"
         assert "more than 50% above" in latency["annotations"]["description"]
         for alert in alerts.values():
             url = alert["annotations"]["runbook_url"]
             assert url == f"https://wiki.example/run#{alert['alert'].lower()}"
+
+
+def drills(rules: dict[str, Any], chart: Path = CHART) -> tuple[str, str | None, str | None]:
+    """Expression and both annotations of the alert about drills."""
+    values = {**MINIMAL, "prometheusRule": {"enabled": True, "files": ["pullback-rules"], **rules}}
+    (rendered,) = of(render(values, chart=chart), "PrometheusRule")
+    (found,) = [
+        rule
+        for group in rendered["spec"]["groups"]
+        for rule in group["rules"]
+        if rule["alert"] == "PullbackDrillOverdue"
+    ]
+    return found["expr"], found["annotations"].get("runbook_url"), found["annotations"].get("runbook")
+
+
+@pytest.mark.parametrize(("hours", "seconds"), [(96, "345600"), (36, "129600"), (0.5, "1800"), (2160, "7776000")])
+def test_how_old_a_drill_may_be_is_said_in_hours(hours: float, seconds: str) -> None:
+    assert drills({"thresholds": {"drillAgeHours": hours}})[0].endswith(f" > {seconds}")
+
+
+def test_an_alert_links_only_what_is_published(tmp_path: Path) -> None:
+    assert drills({})[1:] == (None, "docs/runbook.md#pullbackdrilloverdue")
+    # As the release workflow leaves it.
+    released = tmp_path / "pullback"
+    shutil.copytree(CHART, released)
+    version = yaml.safe_load((released / "Chart.yaml").read_text())["version"]
+    with (released / "Chart.yaml").open("a") as file:
+        file.write("home: https://git.example/team/pullback\n")
+    there = f"https://git.example/team/pullback/blob/v{version}/docs/runbook.md#pullbackdrilloverdue"
+    assert drills({}, released)[1:] == (there, None)
+    own = {"runbookUrl": "https://wiki.example/run"}
+    assert drills(own, released)[1:] == ("https://wiki.example/run#pullbackdrilloverdue", None)
 
 
 def test_every_rule_file_of_the_chart_can_be_asked_for_and_is_by_default() -> None:

@@ -94,8 +94,16 @@ PASSED: dict[str, tuple[Mapping[str, Any], Annotations, Annotations]] = {
     ),
     "a captain advances": (ALICE, {}, {"advance-to": "25", "advance-by": "alice"}),
     "anybody withdraws an advance": (EVE, {"advance-to": "25", "advance-by": "alice"}, {"advance-by": "alice"}),
+    "a captain says why": (ALICE, {}, approval("alice", **{"approved-reason": "quiet for an hour"})),
+    "a second person says why": (
+        BOB, approval("alice", **{"approved-reason": "quiet"}), approval("alice,bob", **{"approved-reason": "agreed"}),
+    ),
+    "anybody withdraws it and leaves the reason": (
+        EVE, approval("alice", **{"approved-reason": "quiet"}), {"approved-reason": "quiet"},
+    ),
+    "a reason without an approval approves nothing": (EVE, {}, {"approved-reason": "please"}),
     "nothing changes": (EVE, approval("alice"), approval("alice")),
-}
+}  # fmt: skip
 
 REFUSED: dict[str, tuple[Mapping[str, Any], Annotations, Annotations, str]] = {
     "anybody approves": (EVE, {}, approval("eve"), "people of people.approvalPolicy"),
@@ -124,6 +132,13 @@ REFUSED: dict[str, tuple[Mapping[str, Any], Annotations, Annotations, str]] = {
     ),
     "a captain makes a used approval new": (
         ALICE, approval("alice", **{"approved-used": "x"}), approval("alice"), "approved-used: expected nobody but",
+    ),
+    "anybody puts words into a captain's mouth": (
+        EVE, approval("alice"), approval("alice", **{"approved-reason": "eve says"}), "people of people.approvalPolicy",
+    ),
+    "a captain rewrites another's reason": (
+        BOB, approval("alice", **{"approved-reason": "quiet"}), approval("alice", **{"approved-reason": "loud"}),
+        "approved-by: expected bob",
     ),
     "anybody advances": (EVE, {}, {"advance-to": "25", "advance-by": "eve"}, "people of people.approvalPolicy"),
     "a captain advances in another's name": (
@@ -162,8 +177,8 @@ def test_a_new_canary_cannot_bring_an_approval_along() -> None:
 def test_every_annotation_that_raises_is_guarded() -> None:
     """A new one in the daemon needs a line in the policy."""
     (changed,) = [one["expression"] for one in policy()["variables"] if one["name"] == "changed"]
-    raising = {value for name, value in vars(acts).items() if name.startswith(("APPROVED", "ADVANCE"))}
-    assert {"pullback.dev/approved", "pullback.dev/advance-to"} <= raising
+    raising = {value for name, value in vars(acts).items() if name.startswith(("APPROV", "ADVANCE"))}
+    assert {"pullback.dev/approved", "pullback.dev/approved-reason", "pullback.dev/advance-to"} <= raising
     assert set(re.findall(r'"(pullback\.dev/[a-z-]+)"', changed)) == raising
 
 

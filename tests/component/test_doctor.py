@@ -184,7 +184,50 @@ async def test_a_kind_that_is_not_installed_is_named(tmp_path: Path, pullback: P
     absent = [one["where"] for one in json.loads(out)["findings"]
               if one["id"] == "cluster/not-served" and one["severity"] == "fail"]  # fmt: skip
     assert code == 1
-    assert {"cluster rollbacks.pullback.dev", "cluster canaries.flagger.app"} <= set(absent)
+    assert set(absent) == {"cluster rollbacks.pullback.dev", "cluster canaryrevisions.pullback.dev"}
+
+
+async def test_flagger_is_not_needed_and_neither_is_istio(tmp_path: Path, pullback: Pullback) -> None:
+    """An Ingress may be all that there is: nothing else has to be served, and no permission for it be there."""
+    async with KubernetesApi([ROOT / "helm/pullback/crds"], ["test"]) as plain:
+        plain.faults.fail(403, verb="patch", resource="canaries", times=None)
+        plain.faults.fail(403, verb="patch", resource="rollouts", times=None)
+        kubeconfig = plain.kubeconfig(tmp_path / "kubeconfig")
+        code, out, _ = await pullback("doctor", "-o", "json", "--kubeconfig", str(kubeconfig), reaching=False)
+    shown = json.loads(out)
+    assert (code, bad(shown)) == (0, [])
+    said = {one["seen"] for one in shown["findings"] if one["id"] == "cluster/not-served"}
+    assert "Canary is not served: there are no canaries of Flagger's (1.38 or newer)" in said
+
+
+@pytest.mark.parametrize(
+    ("fault", "settings", "said"),
+    [
+        (("patch", "ingresses"), {}, "ingresses.networking.k8s.io"),
+        (("watch", "destinationrules"), {}, "destinationrules.networking.istio.io"),
+        (("patch", "rollouts", "status"), {}, "rollouts/status.argoproj.io"),
+        (("patch", "services"), {"rollback": {"second_brake": "divert"}}, "rollback.second_brake"),
+        (("create", "jobs"), {"gates": {"checks": {"j": {"kind": "job", "config_map": "x", "key": "y"}}}},
+         "may not create jobs.batch"),
+        (("create", "secrets"), {"follow_ups": {"helm": {"shop/web": {"release": "web", "namespace": "releases"}}}},
+         "may not create secrets in namespace releases: follow_ups.helm"),
+    ],
+)  # fmt: skip
+async def test_what_other_kinds_and_settings_need_is_asked_about_too(
+    fault: tuple[str, ...], settings: dict[str, Any], said: str,
+    emulator: KubernetesApi, tmp_path: Path, pullback: Pullback,
+) -> None:  # fmt: skip
+    verb, resource, *inner = fault
+    emulator.faults.fail(403, verb=verb, resource=resource, subresource=inner[0] if inner else None, times=None)
+    config = tmp_path / "pullback.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    words = ["doctor", "-o", "json", "--kubeconfig", str(emulator.kubeconfig(tmp_path / "kubeconfig"))]
+    code, out, _ = await pullback(*words, "--config", str(config), reaching=False)
+    (missing,) = [one["seen"] for one in json.loads(out)["findings"] if one["id"] == "permissions/missing"]
+    assert (code, said in missing) == (1, True)
+    if settings:
+        code, out, _ = await pullback(*words, reaching=False)
+        assert (code, bad(json.loads(out))) == (0, [])
 
 
 async def test_a_hook_behind_a_login_is_found_without_a_post(
@@ -318,7 +361,7 @@ async def test_by_files_no_cluster_is_asked(pullback: Pullback) -> None:
     ("arguments", "said"),
     [
         (("--rules", "/nonexistent"), "/nonexistent: No such file"),
-        (("--budget", "soon"), "expected a duration such as 60s or 2m"),
+        (("--budget", "soon"), "expected a duration such as 90s, 30m or 4h"),
         (("--output", "xml"), "invalid choice"),
     ],
 )

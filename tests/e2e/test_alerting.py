@@ -79,7 +79,7 @@ async def test_a_failing_canary_reaches_the_webhook_by_the_shipped_rules_and_rou
     assert expected.items() <= alert["labels"].items()
     assert alert["status"] == "firing"
     assert alert["annotations"]["value"].endswith("%")
-    assert "podinfo-primary" in alert["annotations"]["description"]
+    assert "above the stable version" in alert["annotations"]["description"]
 
 
 @pytest.mark.usefixtures("alerting")

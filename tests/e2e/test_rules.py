@@ -21,7 +21,6 @@ pytestmark = pytest.mark.e2e
 RULES = sorted((CHECKOUT / "config" / "prometheus").glob("*.yaml"))
 CASES = sorted((CHECKOUT / "tests" / "data" / "prometheus").glob("*_test.yaml"))
 RUNBOOK = CHECKOUT / "docs" / "runbook.md"
-RUNBOOK_URL = "https://example.com/pullback/docs/runbook.md"
 ABOUT_CANARIES = ("application-rules", "business-rules", "canary-rules")
 
 
@@ -51,6 +50,23 @@ def test_alerts_fire_when_they_should_and_only_then(alerting_binaries: AlertingB
     assert "SUCCESS" in run(alerting_binaries.promtool, "test", "rules", cases)
 
 
+@pytest.mark.parametrize(
+    "cases", [path for path in CASES if path.stem != "pullback_rules_test"], ids=lambda path: path.stem
+)
+def test_every_case_is_the_same_under_the_names_of_a_release_without_flagger(
+    alerting_binaries: AlertingBinaries, cases: Path, tmp_path: Path
+) -> None:
+    """NAME-canary beside NAME-stable, for NAME beside NAME-primary."""
+    text = re.sub(r"\b(podinfo|cart)-primary\b", r"\1-stable", cases.read_text("utf-8"))
+    text = re.sub(r"\b(podinfo|cart)\b(?!-stable)", r"\1-canary", text)
+    document = yaml.safe_load(text)
+    document["rule_files"] = [str((cases.parent / file).resolve()) for file in document["rule_files"]]
+    path = tmp_path / "renamed_test.yaml"
+    path.write_text(yaml.safe_dump(document), "utf-8")
+    assert "workload: podinfo-canary" in path.read_text("utf-8")
+    assert "SUCCESS" in run(alerting_binaries.promtool, "test", "rules", path)
+
+
 def test_every_alert_is_seen_firing_in_some_case_with_all_its_words() -> None:
     told: set[tuple[str, str]] = set()
     for path in CASES:
@@ -69,7 +85,7 @@ def test_every_alert_has_a_section_in_the_runbook_and_every_section_an_alert() -
     found = {alert["alert"] for alert in alerts()}
     assert headings == found
     for alert in alerts():
-        assert alert["annotations"]["runbook_url"] == f"{RUNBOOK_URL}#{alert['alert'].lower()}"
+        assert alert["annotations"]["runbook"] == f"docs/{RUNBOOK.name}#{alert['alert'].lower()}"
 
 
 def test_alerts_about_canaries_can_be_told_from_those_about_pullback_by_name_and_severity() -> None:

@@ -6,25 +6,28 @@ import copy
 import re
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from daemon.adapters.traffic import virtual_service
-from daemon.model.route import RouteView, Sides, percent
+from daemon.adapters import acts, argo_rollouts, claims, traffic
+from daemon.adapters.traffic import conventions, virtual_service
+from daemon.adapters.traffic.patching import patched
+from daemon.model.route import RouteObject, RouteView, Sides, percent
 from daemon.model.signal import HookType
 from daemon.sandbox.kubernetes_api.schemas import flaws, prune
 from daemon.sandbox.translating import translate
+from daemon.settings import Settings
 from tests import routing
 
 Json = dict[str, Any]
 
 CHECKOUT = Path(__file__).parents[2]
 CONFIG = CHECKOUT / "config"
-FOLDERS = ("flagger", "istio", "gateway-api")
+FOLDERS = ("argo-rollouts", "flagger", "gateway-api", "istio", "nginx")
 SELECTOR = re.compile(r"(\w+)\{([^}]*(?:\{\{[^}]*\}\}[^}]*)*)\}\[")
 FLAGGER_SPLIT = {
     "apiVersion": "networking.istio.io/v1",
@@ -80,7 +83,8 @@ def definitions() -> dict[tuple[str, str], Json]:
 
 @pytest.mark.parametrize("document", list(documents()), ids=named)
 def test_every_object_is_one_that_the_api_server_takes_and_leaves_as_it_is(document: Json) -> None:
-    assert document["metadata"].keys() == {"name", "namespace"}
+    assert {"name", "namespace"} <= document["metadata"].keys() <= {"name", "namespace", "annotations"}
+    assert all(isinstance(value, str) for value in document["metadata"].get("annotations", {}).values())
     schema = definitions().get((document["apiVersion"], document["kind"]))
     if schema is not None:
         assert not list(flaws(schema, document))
@@ -90,7 +94,7 @@ def test_every_object_is_one_that_the_api_server_takes_and_leaves_as_it_is(docum
     else:
         assert (document["apiVersion"], document["kind"]) in {
             ("flagger.app/v1beta1", "MetricTemplate"),
-            ("networking.istio.io/v1", "DestinationRule"),
+            ("networking.k8s.io/v1", "Ingress"),
         }
 
 
@@ -178,7 +182,11 @@ def test_no_host_has_two_virtual_services() -> None:
 @pytest.mark.parametrize(
     ("document", "service"),
     [
-        *((one, one["metadata"]["name"].removesuffix("-host")) for one in documents("VirtualService")),
+        *(
+            (one, one["metadata"]["name"].removesuffix("-host"))
+            for one in documents("VirtualService")
+            if one["metadata"]["name"] != "orders"
+        ),
         (FLAGGER_SPLIT, "summit-server"),
     ],
     ids=lambda value: value["metadata"]["name"] if isinstance(value, dict) else None,
@@ -233,7 +241,7 @@ def test_subsets_are_roles_and_both_are_defined() -> None:
 
 
 def test_the_internal_route_has_a_narrow_rule_for_the_canary_and_stable_for_the_rest() -> None:
-    (route,) = documents("HTTPRoute")
+    (route,) = [one for one in documents("HTTPRoute") if one["metadata"]["name"] == "summit-server-internal"]
     narrow, rest = route["spec"]["rules"]
     assert narrow["matches"] == [
         {"headers": [{"type": "Exact", "name": "X-Summit-Employee", "value": "true"}]},
@@ -243,3 +251,97 @@ def test_the_internal_route_has_a_narrow_rule_for_the_canary_and_stable_for_the_
     assert [one["name"] for one in rest["backendRefs"]] == ["summit-server-primary"]
     assert route["spec"]["parentRefs"]
     assert all(len(one) == 2 for rule in route["spec"]["rules"] for one in rule["backendRefs"])
+
+
+# -- releases without Flagger
+
+
+KINDS = traffic.discover()
+UNDRIVEN = {
+    "VirtualService checkout": ("checkout/canary", "checkout/stable", "checkout-canary", "checkout-stable"),
+    "HTTPRoute payments": ("payments-next", "payments", "payments-next", "payments"),
+    "GRPCRoute ledger": ("ledger-canary", "ledger-stable", "", ""),
+    "Ingress search-canary": ("search-canary", "search-stable", "search-canary", "search-stable"),
+}
+
+
+def spots(services: Iterable[tuple[str, str]], subsets: Iterable[tuple[tuple[str, str], str]]) -> set[str]:
+    return {name for _, name in services} | {f"{service[1]}/{subset}" for service, subset in subsets}
+
+
+def claimed() -> dict[str, tuple[Json, RouteObject, Sides]]:
+    """Routes that tell of a canary themselves, of every kind there is; but those of a controller's canary."""
+    found = {}
+    for document in documents(*KINDS):
+        kind = KINDS[document["kind"]]
+        route = kind.read(document)
+        told = kind.claim(route, "cluster.local")
+        if told is not None and not document["metadata"]["name"].startswith(("summit-server", "orders")):
+            found[named(document)] = (document, route, told)
+    return found
+
+
+def test_each_kind_of_route_has_an_example_whose_canary_is_found() -> None:
+    assert claimed().keys() == UNDRIVEN.keys()
+    assert {name.split()[0] for name in UNDRIVEN} == KINDS.keys()
+
+
+@pytest.mark.parametrize("name", UNDRIVEN)
+def test_a_claim_is_found_and_zero_is_planned(name: str) -> None:
+    _, route, told = claimed()[name]
+    canary_side, stable_side, workload, stable_workload = UNDRIVEN[name]
+    assert spots(told.canary_services, told.canary_subsets) == {canary_side}
+    assert spots(told.stable_services, told.stable_subsets) == {stable_side}
+    assert claims.named_workloads(route) == (workload, stable_workload)
+    kind = KINDS[route.ref.kind]
+    before = kind.view(route, told)
+    assert not before.at_zero
+    assert before.zero is not None
+    after = kind.view(patched(route, before.zero.operations), told)
+    assert (after.at_zero, after.zero) == (True, None)
+
+
+def test_what_the_annotations_say_is_what_is_found_without_them() -> None:
+    """They are there for other names."""
+    for name in ("VirtualService checkout", "Ingress search-canary"):
+        document, _, told = claimed()[name]
+        bare = copy.deepcopy(document)
+        bare["metadata"]["annotations"] = {
+            key: value
+            for key, value in document["metadata"]["annotations"].items()
+            if key not in {conventions.CANARY, conventions.STABLE}
+        }
+        kind = KINDS[document["kind"]]
+        found = kind.claim(kind.read(bare), "cluster.local")
+        assert found is not None
+        assert (found.canary_services, found.canary_subsets) == (told.canary_services, told.canary_subsets)
+
+
+def test_every_annotation_that_people_may_write_on_a_route_is_shown() -> None:
+    told = [one["metadata"].get("annotations", {}) for one in documents("VirtualService")]
+    (shown,) = [one for one in told if one]
+    assert set(shown) == {
+        conventions.CANARY, conventions.STABLE, conventions.WORKLOAD, conventions.STABLE_WORKLOAD, acts.PROFILE,
+        claims.DRIVEN,
+    }  # fmt: skip
+    assert shown[acts.PROFILE] in Settings().profiles
+
+
+# -- Argo Rollouts
+
+
+def test_the_rollout_names_the_rule_that_splits_and_both_sides() -> None:
+    (rollout,) = documents("Rollout")
+    (route,) = [one for one in documents("VirtualService") if one["metadata"]["name"] == "orders"]
+    read = argo_rollouts.read_rollout(rollout, lambda _namespace, _name: None, "cluster.local")
+    assert read is not None
+    assert read.sides is not None
+    assert (read.provider, read.steps, read.shares_capacity) == ("istio", (5, 25, 50), False)
+    assert read.provider in virtual_service.PROVIDERS
+    split = rollout["spec"]["strategy"]["canary"]["trafficRouting"]["istio"]["virtualService"]
+    assert (split["name"], split["routes"]) == ("orders", [rule["name"] for rule in route["spec"]["http"]])
+    view = virtual_service.view(virtual_service.read(route), read.sides)
+    assert percent([view]) == 5
+    assert view.zero is not None
+    after = routing.apply(route, view.zero.operations)
+    assert virtual_service.view(virtual_service.read(after), read.sides).at_zero

@@ -5,18 +5,25 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from daemon.model.follow_up import FollowUpKind
 from daemon.model.gitops import Owner, Raise
 from daemon.model.outcome import StepOutcome
 from daemon.model.plan import ZeroRoute
-from daemon.telemetry.logs import Logs
+from daemon.telemetry.logs import Logs, configure
 from tests.unit import facts
 
 APPS = Owner(FollowUpKind.KUSTOMIZATION, "flux-system", "apps")
 BY = Raise(APPS, "kustomize-controller", facts.ROUTE, (), "add this")
 VIEW = dataclasses.replace(facts.route(), writers=("kustomize-controller",))
+
+
+@pytest.fixture(autouse=True)
+def everything_is_logged() -> None:
+    """Whatever a test before this one has left: a logger keeps the level that it was first used with."""
+    configure(level="debug", style="json")
 
 
 def fought(logs: Logs, first: int, last: int, by: Raise | None = BY, view: Any = VIEW) -> list[tuple[int, Any]]:

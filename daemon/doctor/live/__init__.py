@@ -28,13 +28,13 @@ async def examine(settings: Settings, known: Known, daemon_url: str | None) -> R
     timeout = aiohttp.ClientTimeout(total=_PATIENCE)
     async with client, aiohttp.ClientSession(trust_env=True, timeout=timeout) as session:
         seen = await cluster.look(settings, client, known)
-        allowed = await permissions.examine(settings, client, seen.served)
+        allowed = await permissions.examine(settings, client, seen.served, seen.documents)
         told, found, ages, asked = await asyncio.gather(
             neighbours.ask(settings, session, known),
             channels.examine(settings),
             freshness.examine(settings, session, daemon_url),
             hooks.examine(seen.documents, session),
         )
-    report = examining.examine([*told.documents, *seen.documents], [], known)
+    report = examining.examine([*told.documents, *seen.documents], [], known, whole=True)
     findings = (*allowed, *seen.findings, *ages, *told.findings, *found, *asked, *report.findings)
     return Report(findings, report.ways)

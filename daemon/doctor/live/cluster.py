@@ -9,7 +9,10 @@ from daemon.adapters.kubernetes.resources import (
     CANARIES,
     CANARY_REVISIONS,
     DEPLOYMENTS,
+    DESTINATION_RULES_V1,
+    DESTINATION_RULES_V1BETA1,
     ROLLBACKS,
+    ROLLOUTS,
     SCALED_OBJECTS,
     Resource,
 )
@@ -24,10 +27,17 @@ METRIC_TEMPLATES = Resource("flagger.app", "v1beta1", "metrictemplates", "Metric
 _NEEDED: Mapping[Resource, str] = {
     ROLLBACKS: "kubectl apply -f helm/pullback/crds/",
     CANARY_REVISIONS: "kubectl apply -f helm/pullback/crds/",
-    CANARIES: "install Flagger 1.38 or newer",
     DEPLOYMENTS: "this is no Kubernetes API that runs anything",
 }
-_READ = frozenset({"Canary", "MetricTemplate", "VirtualService", "HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute"})
+_WHERE_USED: Mapping[Resource, str] = {
+    CANARIES: "canaries of Flagger's (1.38 or newer)",
+    ROLLOUTS: "canaries of Argo Rollouts",
+}
+"""What may drive canaries. None of it has to: a route may be all there is."""
+_READ = frozenset({
+    "Canary", "MetricTemplate", "Rollout", "VirtualService", "DestinationRule", "HTTPRoute", "GRPCRoute", "TCPRoute",
+    "TLSRoute", "Ingress", "Deployment",
+})  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,7 +45,7 @@ class Seen:
     documents: tuple[Document, ...]
     findings: tuple[Finding, ...]
     served: frozenset[str]
-    """Groups of the API in which anything that was looked for is served."""
+    """Of what was looked for, the kinds that are served, as ``canaries.flagger.app``."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,14 +58,16 @@ class _Listed:
 
 async def look(settings: Settings, client: KubernetesClient, known: Known) -> Seen:
     kinds = {kind: tuple(module.RESOURCES) for kind, module in known.kinds.items()}
-    wanted = {**{one.kind: (one,) for one in (*_NEEDED, METRIC_TEMPLATES, SCALED_OBJECTS)}, **kinds}
+    alone = (*_NEEDED, *_WHERE_USED, METRIC_TEMPLATES, SCALED_OBJECTS)
+    rules = (DESTINATION_RULES_V1, DESTINATION_RULES_V1BETA1)
+    wanted = {**{one.kind: (one,) for one in alone}, rules[0].kind: rules, **kinds}
     documents: list[Document] = []
     findings: list[Finding] = []
     served: set[str] = set()
     for kind, versions in wanted.items():
         version, listed = await _first(settings, client, versions)
         if listed.items is not None:
-            served.add(versions[0].group)
+            served.add(f"{versions[0].plural}.{versions[0].group}")
         if version is not None and kind in _READ:
             documents += [Document(SOURCE, {"apiVersion": version.api_version, "kind": kind, **item})
                           for item in listed.items or ()]  # fmt: skip
@@ -101,4 +113,6 @@ def _served(kind: str, versions: Sequence[Resource], version: Resource | None, l
     if mend:
         return [fail("cluster/not-served", where, f"{kind} is not served in {versions[0].version}",
                      f"{versions[0].api_version}", mend)]  # fmt: skip
-    return [fine("cluster/not-served", where, f"{kind} is not served, and not needed")]
+    without = next((what for one, what in _WHERE_USED.items() if one.kind == kind), "")
+    said = f"{kind} is not served: there are no {without}" if without else f"{kind} is not served, and not needed"
+    return [fine("cluster/not-served", where, said)]

@@ -3,14 +3,16 @@
 import asyncio
 import dataclasses
 import pathlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from daemon.adapters import traffic
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import Resource
+from daemon.doctor.documents import Document
 from daemon.doctor.findings import Finding, fail, fine
 from daemon.model import errors
+from daemon.model.brake import SecondBrake
 from daemon.settings import Settings
 
 REVIEWS = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
@@ -30,6 +32,11 @@ class Need:
 
     def __str__(self) -> str:
         return f"{self.resource}.{self.group}".rstrip(".")
+
+    @property
+    def kind(self) -> str:
+        """As kinds are named that the API server serves: without the subresource."""
+        return f"{self.resource.partition('/')[0]}.{self.group}".rstrip(".")
 
 
 _SEEN = ("get", "list", "watch")
@@ -57,26 +64,67 @@ NEEDS = (
     Need("", "configmaps", ("get", "create"), "evidence"),
     Need("", "events", ("list", "create"), "evidence, and the story in kubectl describe"),
 )
-_WHERE_SERVED = frozenset({"keda.sh", "argoproj.io", *(one.group for one in ROUTES)})
+_ALWAYS = frozenset({"", "apps", "autoscaling", "batch", "pullback.dev"})
+"""Groups without which there is no daemon; what is in another is needed where it is installed."""
 JOBS = Need("batch", "jobs", ("get", "create"), "checks of kind job")
+DIVERSION = Need("", "services", ("get", "patch"), "rollback.second_brake")
+_ROUTED = frozenset(traffic.discover())
+_FLUX = {"kustomize.toolkit.fluxcd.io": "kustomizations", "helm.toolkit.fluxcd.io": "helmreleases"}
+RELEASES = Need("", "secrets", ("get", "list", "create", "patch"), "follow_ups.helm: Helm keeps its releases there")
 
 
 def needed(settings: Settings) -> tuple[Need, ...]:
     """Where canaries are."""
     jobs = any(check.get("kind") == "job" for check in settings.gates.checks.values())
-    return (*NEEDS, JOBS) if jobs else NEEDS
+    diverts = settings.rollback.second_brake is not SecondBrake.NONE
+    return (*NEEDS, *((JOBS,) if jobs else ()), *((DIVERSION,) if diverts else ()))
 
 
-async def examine(settings: Settings, client: KubernetesClient, served: Collection[str]) -> list[Finding]:
-    """``served`` are the groups there are: what belongs to a group that is not installed is not needed."""
+def elsewhere(settings: Settings, documents: Sequence[Document] = ()) -> list[tuple[Need, str]]:
+    """In namespaces of their own: the lease, releases that are brought in step, and what GitOps controllers act by, as
+    far as routes among ``documents`` name it."""
+    leases = settings.lease.namespace or _own_namespace()
+    group, why = "coordination.k8s.io", "who leads"
+    releases = {tracked.namespace for tracked in settings.follow_ups.tracked.values()}
+    return [
+        (Need(group, "leases", ("create",), why), leases),
+        (Need(group, "leases", ("get", "update"), why, settings.lease.name), leases),
+        *((RELEASES, namespace) for namespace in sorted(releases)),
+        *(sorted(set(_owners(settings, documents)), key=str) if _suspends(settings) else ()),
+    ]
+
+
+def _suspends(settings: Settings) -> bool:
+    chosen = settings.follow_ups.gitops
+    return "suspend" in ({chosen} if isinstance(chosen, str) else set(chosen.values()))
+
+
+def _owners(settings: Settings, documents: Sequence[Document]) -> Iterator[tuple[Need, str]]:
+    """Nothing else is ever stopped; and a namespace that no route names needs no permission."""
+    for document in documents:
+        if document.kind not in _ROUTED:
+            continue
+        labels, annotations = document.labels, document.annotations
+        for group, plural in _FLUX.items():
+            namespace = labels.get(f"{group}/namespace")
+            if namespace:
+                yield Need(group, plural, ("get", "patch"), "follow_ups.gitops: suspend"), str(namespace)
+        by_label = labels.get("argocd.argoproj.io/instance")
+        if tracked := str(annotations.get("argocd.argoproj.io/tracking-id") or by_label or ""):
+            # Applications outside of Argo CD's own namespace are tracked as NAMESPACE_NAME.
+            namespace = tracked.partition(":")[0].rpartition("_")[0] or settings.follow_ups.argocd_namespace
+            yield Need("argoproj.io", "applications", ("get", "patch"), "follow_ups.gitops: suspend"), namespace
+
+
+async def examine(
+    settings: Settings, client: KubernetesClient, served: Collection[str], documents: Sequence[Document]
+) -> list[Finding]:
+    """``served`` are the kinds there are, as ``canaries.flagger.app``: what is not installed is not needed."""
     who = await _who(client)
     bound = asyncio.Semaphore(_AT_ONCE)
     wanted = [(one, namespace) for namespace in settings.kubernetes.namespaces or ("",)
-              for one in needed(settings) if one.group not in _WHERE_SERVED or one.group in served]  # fmt: skip
-    leases = settings.lease.namespace or _own_namespace()
-    group, why = "coordination.k8s.io", "who leads"
-    wanted.append((Need(group, "leases", ("create",), why), leases))
-    wanted.append((Need(group, "leases", ("get", "update"), why, settings.lease.name), leases))
+              for one in needed(settings) if one.group in _ALWAYS or one.kind in served]  # fmt: skip
+    wanted += elsewhere(settings, documents)
 
     async def missing(need: Need, namespace: str) -> list[str]:
         async with bound:

@@ -26,6 +26,16 @@ def test_anchors_and_what_stands_in_itself() -> None:
     assert one.data["c"] == {"b": 1}
 
 
+def test_what_kubectl_prints_of_several_objects_is_each_of_them() -> None:
+    text = "apiVersion: v1\nkind: List\nitems:\n- kind: A\n  metadata: {name: x}\n- kind: B\n  spec:\n    a: 1\n"
+    first, second = documents.parse("f", text)
+    assert (first.kind, first.name, first.at()) == ("A", "x", "f:4 A x")
+    assert second.at("spec", "a") == "f:8 B spec.a"
+    assert documents.parse("f", "kind: List\nitems: []\n") == []
+    (odd,) = documents.parse("f", "kind: PlayList\nitems: many\n")
+    assert odd.data["items"] == "many"
+
+
 def test_fences_of_markdown(tmp_path: Path) -> None:
     path = tmp_path / "x.md"
     path.write_text(
