@@ -35,7 +35,7 @@ def read_rollout(document: Mapping[str, Any], rule: Rule, cluster_domain: str) -
         return None
     namespace, name = metadata.get("namespace", ""), metadata["name"]
     revision, stable = text(status.get("currentPodHash")), text(status.get("stableRS"))
-    workload = text(mapping(spec.get("workloadRef")).get("name")) or name
+    lent = text(mapping(spec.get("workloadRef")).get("name"))
     return Canary(
         ref=CanaryRef(namespace, name),
         uid=str(metadata.get("uid", "")),
@@ -44,7 +44,7 @@ def read_rollout(document: Mapping[str, Any], rule: Rule, cluster_domain: str) -
         promoted_revision=stable,
         analysis_began=workloads.template_since(metadata),
         status_weight=0,
-        workload=workload,
+        workload=lent or name,
         workload_kind=KIND,
         service=text(strategy.get("stableService")) or name,
         provider=_provider(strategy),
@@ -57,6 +57,7 @@ def read_rollout(document: Mapping[str, Any], rule: Rule, cluster_domain: str) -
         versions=frozenset({revision} - {""}),
         steps=_steps(strategy.get("steps")),
         aborting=bool(status.get("abort")),
+        pods=_updated(status) if lent else None,
         shares_capacity=bool(strategy.get("dynamicStableScale")),
         **acts.read(mapping(metadata.get("annotations"))),
     )
@@ -68,9 +69,14 @@ def read_workload(document: Mapping[str, Any]) -> Workload | None:
     if not mapping(document.get("spec")).get("template"):
         return None
     read, status = workloads.read_workload(document), mapping(document.get("status"))
-    updated = status.get("updatedReplicas")
-    pods = updated if isinstance(updated, int) else 0
+    pods = _updated(status)
     return dataclasses.replace(read, replicas=pods, ready_replicas=min(pods, read.ready_replicas))
+
+
+def _updated(status: Mapping[str, Any]) -> int:
+    """Pods of the revision that is tried out; none are not written."""
+    found = status.get("updatedReplicas")
+    return found if isinstance(found, int) else 0
 
 
 def rule_named(document: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -15,6 +15,7 @@ from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import CANARIES, ROLLOUTS, Resource
 from daemon.model import errors
 from daemon.model.canary import AlertPause, Approval, Canary, CanaryRef, Controller
+from daemon.model.versions import is_no_news
 
 _ALERTNAME_MOST = 256
 _FINGERPRINT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
@@ -66,7 +67,7 @@ class CanaryObjects:
         except errors.Missing:
             # Installed without the status subresource, as its own plugin allows for.
             written = await self._client.merge(resource, canary.namespace, canary.name, argo_rollouts.ABORT)
-        return self._seen(held, written)
+        return self._seen(canary, held, written)
 
     async def use_approval(self, canary: CanaryRef, approval: Approval, began: datetime.datetime) -> Canary:
         there = await self._read(canary)
@@ -98,17 +99,23 @@ class CanaryObjects:
 
     async def _read(self, ref: CanaryRef) -> Canary:
         held = self._held(ref)
-        return self._seen(held, await self._client.get(self._resource(held), ref.namespace, ref.name))
+        return self._seen(ref, held, await self._client.get(self._resource(held), ref.namespace, ref.name))
 
-    @staticmethod
-    def _seen(held: Canary | None, document: Mapping[str, Any]) -> Canary:
-        """The canary as the answer shows it. What its object says beside acts is read where it is watched."""
-        if held is None or held.controller is Controller.FLAGGER:
+    def _seen(self, ref: CanaryRef, asked: Canary | None, document: Mapping[str, Any]) -> Canary:
+        """The canary as the answer shows it. What its object says beside acts is read where it is watched: as it is
+        known now, not as it was when the API server was asked. Raises Missing when it is known no more."""
+        if asked is None or asked.controller is Controller.FLAGGER:
             return read_canary(document)
-        metadata = document["metadata"]
+        held, metadata = self._held(ref), document["metadata"]
+        version = str(metadata.get("resourceVersion", ""))
+        if held is None:
+            raise errors.Missing(f"{asked.object_kind.kind} {ref} was a canary when it was written to, and is none now")
+        if held.object_kind != asked.object_kind or (version != held.resource_version
+                                                     and is_no_news(version, held.resource_version)):  # fmt: skip
+            return held
         return dataclasses.replace(
             held,
-            resource_version=str(metadata.get("resourceVersion", "")),
+            resource_version=version,
             aborting=held.aborting or bool((document.get("status") or {}).get("abort")),
             **acts.read(metadata.get("annotations") or {}),
         )
@@ -122,7 +129,7 @@ class CanaryObjects:
         held = self._held(ref)
         if held is not None and held.controller is Controller.ARGO:
             body |= _pausing(held, annotations)
-        return self._seen(held, await self._client.merge(self._resource(held), ref.namespace, ref.name, body))
+        return self._seen(ref, held, await self._client.merge(self._resource(held), ref.namespace, ref.name, body))
 
 
 def _pausing(rollout: Canary, annotations: Mapping[str, str | None]) -> dict[str, Any]:

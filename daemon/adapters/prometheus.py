@@ -24,8 +24,10 @@ class PrometheusProbe:
         self._timeout = aiohttp.ClientTimeout(total=timeout)
 
     async def canary_rate(self, canary: Canary) -> float | None:
+        if not canary.workload and "workload" in self._query.get_identifiers():
+            return None  # nobody knows what runs its pods: an empty name is other people's traffic
         query = self._query.substitute(
-            namespace=canary.ref.namespace,
+            namespace=canary.workload_namespace,
             name=canary.ref.name,
             workload=canary.workload,
             service=canary.service,

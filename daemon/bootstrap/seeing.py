@@ -191,6 +191,10 @@ def receivers(sight: Sight) -> list[tuple[Sequence[Resource], reflector.Receive]
         world.claims.drop_rule(namespace, name)
         rollouts.rule_changed(namespace, name)
 
+    def drop_canary(namespace: str, name: str) -> None:
+        world.drop_canary(CanaryRef(namespace, name))
+        rollouts.canary_gone(namespace, name)
+
     return [
         ((CANARY_REVISIONS,), receive(
             lambda one: world.put_revision(ledger.read_revision(one)), world.drop_revision
@@ -203,8 +207,5 @@ def receivers(sight: Sight) -> list[tuple[Sequence[Resource], reflector.Receive]
         ((DESTINATION_RULES_V1, DESTINATION_RULES_V1BETA1), receive(put_rule, drop_rule)),
         ((DEPLOYMENTS,), receive(lambda one: world.put_workload(workloads.read_workload(one)), world.drop_workload)),
         ((ROLLOUTS,), receive(rollouts.put, rollouts.drop)),
-        ((CANARIES,), receive(
-            lambda one: world.put_canary(flagger.read_canary(one)),
-            lambda namespace, name: world.drop_canary(CanaryRef(namespace, name)),
-        )),
+        ((CANARIES,), receive(lambda one: world.put_canary(flagger.read_canary(one)), drop_canary)),
     ]  # fmt: skip

@@ -65,6 +65,8 @@ class ObjectKind:
 
 
 FLAGGER_CANARY = ObjectKind()
+CONTROLLER_KINDS = frozenset({FLAGGER_CANARY.kind, "Rollout"})
+"""Kinds of objects whose controllers make routing objects and drive them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -142,6 +144,11 @@ class Workload:
     template_since: datetime.datetime | None = None
     """When the pod template was last written, as far as the object tells."""
 
+    @property
+    def version(self) -> tuple[object, ...]:
+        """What tells of a version, and whether it runs; not how many pods are ready, which changes all the time."""
+        return self.labels, self.images, self.template, self.template_since, self.replicas > 0
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Canary:
@@ -204,6 +211,9 @@ class Canary:
     has pods for."""
     interval: str = ""
     """How often its controller looks, as it is written there (``1m``); empty where it does not say."""
+    pods: int | None = None
+    """How many pods its controller runs of the revision, where the workload only lends its template; None: the
+    workload tells."""
     driven: bool = False
     """Nobody else drives it, and a person has asked us to walk it through the stages of its profile."""
     drill: bool = False

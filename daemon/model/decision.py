@@ -228,6 +228,8 @@ class Evidence:
     """When its promotion began, where that is known: what fires since then may be about it."""
     stable: Workload | None = None
     """What runs the stable side, where that is known."""
+    gone_since: datetime.datetime | None = None
+    """Since when the canary of a standing rollback has not been there."""
     restorations: tuple[RoutePatch, ...] | None = ()
     """Of a rollback that was released: what is left to put back; None: it is too early to say."""
     undo: str = ""

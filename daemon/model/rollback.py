@@ -135,6 +135,11 @@ class Rollback:
         return self.phase in FINISHED
 
     @property
+    def stands(self) -> bool:
+        """It holds its canary at zero, or is about to."""
+        return not (self.finished or self.dry_run)
+
+    @property
     def begun(self) -> bool:
         """Somebody has judged it and written its beginning: before that it is only asked for."""
         return self.timeline.started_at is not None

@@ -4,7 +4,7 @@
 the canary                                             what is done
 =====================================================  ==========================================================
 is at zero, or nothing was refused, or policy is none  nothing
-has a Service of its own beside the stable one         its selector is pointed at the stable pods: nobody notices
+gets its requests by a Service of its own, no subset   its selector is pointed at the stable pods: nobody notices
 has a controller                                       nothing: with Flagger an empty target is promoted, Argo
                                                        Rollouts takes the pods away itself
 has half of the ordinary traffic, or more              nothing: without its pods too many would get no answer
@@ -15,7 +15,7 @@ Whatever is done, a person is told: a route that cannot be written is theirs to 
 """
 
 from daemon.model.brake import SecondBrake
-from daemon.model.canary import Controller
+from daemon.model.canary import Canary, Controller
 from daemon.model.decision import Evidence
 from daemon.model.plan import DivertService, ScaleCanary
 from daemon.model.route import percent
@@ -30,10 +30,17 @@ def second_brake(evidence: Evidence, policy: SecondBrake) -> DivertService | Sca
     if policy is SecondBrake.NONE or not evidence.write_refused or canary is None or evidence.routes_at_zero:
         return None
     namespace, own, stable = canary.workload_namespace, canary.canary_service, canary.primary_service
-    if own and stable and own != stable and not evidence.divert_refused:
+    if _goes_by_service(canary) and own and stable and own != stable and not evidence.divert_refused:
         return DivertService(canary.ref, namespace, own, stable)
     if policy is not SecondBrake.DIVERT_OR_SCALE or canary.controller is not Controller.NONE:
         return None
     if percent(evidence.routes) >= TOO_MANY or evidence.workload is None or evidence.workload.replicas == 0:
         return None
     return ScaleCanary(canary.ref, evidence.workload)
+
+
+def _goes_by_service(canary: Canary) -> bool:
+    """Whether requests find the canary's pods by its own Service's selector. A subset chooses among the pods of a
+    Service that others are served by as well; of stable pods it would choose none."""
+    sides = canary.sides
+    return sides is None or not (sides.canary_subsets or sides.shared_services)

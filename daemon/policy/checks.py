@@ -180,7 +180,8 @@ def intent_still_applies(evidence: Evidence) -> Decision | None:
     intent, canary = evidence.intent, evidence.canary
     if canary is None:
         name = str(intent.canary) if intent else ""
-        return Decision(Verdict.IGNORE, Reason.CANARY_GONE, f"no Canary {name} exists")
+        kind = evidence.record.canary_kind.kind if evidence.record is not None else "canary"
+        return Decision(Verdict.IGNORE, Reason.CANARY_GONE, f"no {kind} {name} exists")
     if intent is None or canary.revision == intent.revision:
         return None
     if not canary.revision and canary.controller is Controller.NONE:

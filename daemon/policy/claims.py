@@ -6,10 +6,10 @@ people's acts are written there.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from daemon.model.canary import CanaryPhase, Workload
-from daemon.model.route import RouteObject, Sides, Subsets
+from daemon.model.route import RouteObject, RouteRef, Sides, Subsets
 
 Service = tuple[str, str]
 Spot = tuple[Service, str]
@@ -38,10 +38,21 @@ def spots(sides: Sides) -> frozenset[Spot]:
     return sides.canary_subsets | {(service, "") for service in sides.canary_services}
 
 
-def home(claims: Sequence[Claim]) -> Claim:
+def home(claims: Sequence[Claim], held: Collection[RouteRef] = ()) -> Claim:
     """Annotated before guessed, then what splits traffic, then by kind and name: it depends on no weight, so it stays
-    where it is while traffic moves."""
-    return min(claims, key=lambda one: (not one.named, not one.weighted, _place(one.route), one.route.ref))
+    where it is while traffic moves. Before all of that, one on which a rollback stands (``held``): under another name
+    nobody would hold the canary."""
+    return min(
+        claims,
+        key=lambda one: (one.route.ref not in held, not one.named, not one.weighted, _place(one.route), one.route.ref),
+    )
+
+
+def takes_name(one: Claim, other: Claim, held: Collection[RouteRef]) -> bool:
+    """Of two objects of one name that tell of two canaries, whose canary the name is: acts and records say a name, and
+    no kind. ``held`` are objects on which a rollback stands."""
+    ranks = [(claim.route.ref not in held, _place(claim.route), claim.route.ref) for claim in (one, other)]
+    return ranks[0] < ranks[1]
 
 
 def merged(claims: Sequence[Claim], namespace: str) -> Sides:
@@ -57,6 +68,15 @@ def merged(claims: Sequence[Claim], namespace: str) -> Sides:
         cluster_domain=told[0].cluster_domain,
         canary_subsets=canary_subsets,
         stable_subsets=frozenset().union(*(one.stable_subsets for one in told)) - canary_subsets,
+    )
+
+
+def with_stable_of(sides: Sides, before: Sides) -> Sides:
+    """The same canary, with the stable side that it had."""
+    return dataclasses.replace(
+        sides,
+        stable_services=before.stable_services - sides.canary_services,
+        stable_subsets=before.stable_subsets - sides.canary_subsets,
     )
 
 
@@ -109,6 +129,26 @@ def workload(
         if labels and labels.items() <= one.labels.items() and _application(one) in applications
     ]  # fmt: skip
     return alike[0] if len(alike) == 1 else None
+
+
+def runners(sides: Sides, named: Iterable[str]) -> frozenset[str]:
+    """By what ``workload`` may find a Deployment for these sides: names, and applications as ``application_of`` writes
+    them. ``named`` are those that annotations name."""
+    stables = {*sides.stable_subsets, *((service, "") for service in (*sides.stable_services, *stable_names(sides)))}
+    found = set(named) - {""}
+    for places, stable in ((spots(sides), False), (stables, True)):
+        for (_, service), subset in places:
+            found |= {*_names(service, subset, stable=stable), _as_application(_family(service))}
+    return frozenset(found)
+
+
+def application_of(workload: Workload) -> str:
+    """Which application's pods it runs; no name of an object is written like that."""
+    return _as_application(_application(workload))
+
+
+def _as_application(name: str) -> str:
+    return f"application {name}"
 
 
 def _names(service: str, subset: str, *, stable: bool) -> list[str]:

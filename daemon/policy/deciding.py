@@ -4,7 +4,7 @@ from daemon.model.decision import Decision, Evidence, Intent, Reason, Verdict
 from daemon.model.rollback import Trigger
 from daemon.model.rules import Act, AlertRule, LabelNames
 from daemon.model.signal import Alert
-from daemon.policy import checks
+from daemon.policy import checks, returning
 
 
 def judge(evidence: Evidence, alert: Alert, rule: AlertRule, labels: LabelNames) -> Decision:
@@ -110,6 +110,7 @@ def stand(evidence: Evidence) -> Decision:
     """What a rollback that has begun still needs. Total: every state of the world has an answer."""
     return (
         checks.nobody_has_released_it(evidence)  # a person has lifted it
+        or returning.may_return(evidence)  # deleted, and perhaps about to be made again
         or checks.intent_still_applies(evidence)  # it was for another revision
         or checks.primary_is_changing(evidence)  # promotion overtook us: hands off
         or checks.stable_can_take_it(evidence)  # there is nobody to send the traffic to

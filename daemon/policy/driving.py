@@ -62,7 +62,8 @@ class Watch:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Withdraw:
-    """What was asked for is done: take the annotation away, so that it says nothing tomorrow."""
+    """What was asked for is done, or a rollback has overtaken it: take the annotation away, so that it says nothing
+    tomorrow."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ def next_step(scene: Scene) -> Step:
     if canary.controller is not Controller.NONE:
         return Rest(f"{canary.controller} drives it")
     if scene.rollback is not None:
+        if canary.advance is not None:
+            return Withdraw()  # whoever lifts the hold has not said that again
         return Rest(f"Rollback {scene.rollback} is in force")
     if not scene.fresh or weight is None:
         return Rest("what is known of it is too old, or nobody knows its weight")

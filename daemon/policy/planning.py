@@ -38,7 +38,7 @@ def plan(evidence: Evidence, decision: Decision, second_brake: SecondBrake = Sec
     if intent is None:
         return Plan()
     steps: list[Step] = []
-    if moves_traffic(intent, decision):
+    if moves_traffic(intent, decision) and evidence.canary is not None:
         steps += _brakes(evidence)
         instead = braking.second_brake(evidence, second_brake)
         steps += [instead] if instead is not None else []

@@ -11,7 +11,7 @@ from daemon import ports
 from daemon.model import errors
 from daemon.model.canary import Canary, CanaryRef
 from daemon.model.decision import Reason
-from daemon.model.rollback import NewRollback, Trigger
+from daemon.model.rollback import NewRollback, Rollback, Trigger
 from daemon.model.route import RouteObject
 from daemon.model.signal import HookType
 from daemon.policy import driving, naming
@@ -153,10 +153,15 @@ class Driving:
 
     async def _take_back(self, canary: Canary, detail: str) -> None:
         """Makes the record, which is the act: every replica sees it and writes zero."""
+        # What is released is looked at anew.
+        self._failures.pop(canary.ref, None)
+        records = self._world.records(canary.ref)
+        if self._rehearsing and any(_is_rehearsal(record, canary.revision) for record in records):
+            return
         now = self._clock.now()
         record = NewRollback(
             namespace=canary.ref.namespace,
-            name=naming.next_record_name(canary, self._world.records(canary.ref)),
+            name=naming.next_record_name(canary, records, dry_run=self._rehearsing),
             canary=canary.ref,
             revision=canary.revision,
             trigger=Trigger.CRITERIA,
@@ -169,3 +174,8 @@ class Driving:
             canary_kind=canary.object_kind,
         )
         self._world.put_record(await self._ledger.open(record))
+
+
+def _is_rehearsal(record: Rollback, revision: str) -> bool:
+    """Written down once is enough: nothing is done, so the criteria go on failing."""
+    return record.dry_run and record.trigger is Trigger.CRITERIA and record.revision == revision

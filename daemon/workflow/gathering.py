@@ -55,6 +55,8 @@ class Gatherer:
         records = self._world.records(ref)
         record = self._record(standing, canary, records)
         self._note_zero(standing, now, at_zero=at_zero)
+        standing.gone_since = None if canary is not None or standing.intent is None else standing.gone_since or now
+        restorations = self._restorations(standing, canary, record) if canary else ()
         identity = _identity(standing.intent.revision if standing.intent else "", canary)
         return Evidence(
             now=now,
@@ -78,7 +80,8 @@ class Gatherer:
             rehearsing=self._rehearsing,
             bakes_until=self.bakes_until(canary) if canary else None,
             bakes_since=self._promotion_began(canary) if canary else None,
-            restorations=self._restorations(standing, canary, record) if canary else (),
+            gone_since=standing.gone_since,
+            restorations=restorations,
             undo=reverting.command(canary, self._world.revisions(ref)) if canary else "",
             limits=self._limits,
         )
@@ -110,6 +113,7 @@ class Gatherer:
             return ()
         if standing.released_since is None:
             standing.released_since = self._clock.now()
+            standing.write_refused = ""  # what was refused on the way down says nothing of the way back
         waited = (self._clock.now() - standing.released_since).total_seconds()
         workload = self._world.workload(canary)
         empty = workload is not None and workload.observed and not workload.ready_replicas

@@ -13,6 +13,7 @@ class RecordIndex:
 
     def __init__(self) -> None:
         self._records: defaultdict[CanaryRef, dict[str, Rollback]] = defaultdict(dict)
+        self._whose: dict[tuple[str, str], CanaryRef] = {}
         self._holding: defaultdict[RouteRef, dict[tuple[str, str], Rollback]] = defaultdict(dict)
 
     def of(self, ref: CanaryRef) -> tuple[Rollback, ...]:
@@ -33,8 +34,11 @@ class RecordIndex:
 
     def put(self, record: Rollback) -> frozenset[RouteRef]:
         """Returns the routes of which it says, or has ceased to say, that it holds something in them."""
+        if self._whose.get((record.namespace, record.name), record.canary) != record.canary:
+            self.drop(record.namespace, record.name)  # deleted, and made anew for another, while nobody looked
         before = self._forget(self._records[record.canary].get(record.name))
         self._records[record.canary][record.name] = record
+        self._whose[record.namespace, record.name] = record.canary
         if record.finished or record.dry_run:
             return before
         now = frozenset(original.route for original in record.originals)
@@ -42,15 +46,16 @@ class RecordIndex:
             self._holding[route][record.namespace, record.name] = record
         return before ^ now
 
-    def drop(self, namespace: str, name: str) -> list[tuple[CanaryRef, frozenset[RouteRef]]]:
-        """Returns whose records they were, and the routes that nothing is held in any more."""
-        gone = []
-        for ref, records in tuple(self._records.items()):
-            if ref.namespace == namespace and name in records:
-                gone.append((ref, self._forget(records.pop(name))))
-                if not records:
-                    del self._records[ref]
-        return gone
+    def drop(self, namespace: str, name: str) -> tuple[CanaryRef | None, frozenset[RouteRef]]:
+        """Returns whose record it was (None: it was not there), and the routes that nothing is held in any more."""
+        ref = self._whose.pop((namespace, name), None)
+        if ref is None:
+            return None, frozenset()
+        records = self._records[ref]
+        routes = self._forget(records.pop(name))
+        if not records:
+            del self._records[ref]
+        return ref, routes
 
     def _forget(self, record: Rollback | None) -> frozenset[RouteRef]:
         routes = frozenset(original.route for original in record.originals) if record is not None else frozenset()

@@ -10,7 +10,7 @@ from daemon.model.canary import CanaryRef
 from daemon.model.decision import ENDINGS, HANDS_OFF, Decision, Evidence, Reason, Verdict
 from daemon.model.outcome import Outcome, StepOutcome
 from daemon.model.plan import AmendRecord, DivertService, OpenRecord, Plan, RestoreRoute, ScaleCanary, ZeroRoute
-from daemon.policy import deciding, gitops, planning
+from daemon.policy import deciding, gitops, planning, returning
 from daemon.workflow.executing import Executor
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.letters import Judge, Letter, Waiting
@@ -220,7 +220,7 @@ class Passes:
 
     @staticmethod
     def _until_deadline(standing: Standing, evidence: Evidence) -> float | None:
-        wait = planning.brakes_wait(evidence)
+        wait = planning.brakes_wait(evidence) or returning.wait(evidence)
         if wait is not None:
             return wait
         if standing.intent is None or standing.escalated or standing.proof is not None:

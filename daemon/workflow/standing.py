@@ -33,6 +33,7 @@ class Standing:
     ``zero_since`` is when all routes were first seen at zero, without a break since.
     ``unproved`` is why the last look at routes that say 0 proved nothing.
     ``released_since`` is when a person's release of it was first seen here.
+    ``gone_since`` is when its canary was first missed, and has been since.
     ``pushed_back`` counts the writes that took a raised weight back to zero.
     """
 
@@ -51,6 +52,7 @@ class Standing:
     second_brake: str = ""
     escalated: bool = False
     released_since: datetime.datetime | None = None
+    gone_since: datetime.datetime | None = None
     failures: int = 0
     conflicts: int = 0
     rewrites: int = 0
@@ -65,7 +67,8 @@ class Standing:
         self.intent, self.durable, self.accepted = intent, durable, accepted
         self.zero_since, self.proof, self.was_zero, self.told, self.unproved = None, None, False, False, ""
         self.divert_refused, self.second_brake = False, ""
-        self.pushed_back, self.write_refused, self.escalated, self.released_since = 0, "", False, None
+        self.pushed_back, self.write_refused, self.escalated = 0, "", False
+        self.released_since = self.gone_since = None
         self.failures = self.conflicts = self.rewrites = 0
 
     def end(self) -> None:

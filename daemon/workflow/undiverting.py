@@ -34,7 +34,9 @@ class Undiverting:
         canary = self._world.canary(ref)
         if not self.concerns(ref):
             return None
-        if canary is not None and canary.canary_service:
+        if canary is None:
+            return None  # which Service it is, is known when the canary is there again
+        if canary.canary_service:
             leadership.check()
             await self._brakes.undivert(canary.workload_namespace, canary.canary_service)
         self._diverted.discard(ref)

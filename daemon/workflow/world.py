@@ -8,7 +8,6 @@ import dataclasses
 import datetime
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
 
 from daemon import ports
 from daemon.model.canary import Canary, CanaryRef, Controller, Workload
@@ -16,15 +15,16 @@ from daemon.model.canary_revision import CanaryRevision
 from daemon.model.rollback import Rollback
 from daemon.model.route import Original, RouteObject, RouteRef, Sides
 from daemon.model.rules import LabelNames
+from daemon.model.versions import is_no_news
 from daemon.policy import checks
 from daemon.policy.correlating import CanaryIndex, Match, profile
-from daemon.workflow.claims import Claims, Reading
+from daemon.workflow.buckets import discard
+from daemon.workflow.claim_sight import Reading
+from daemon.workflow.claims import Claims
 from daemon.workflow.record_index import RecordIndex
 from daemon.workflow.route_index import RouteIndex, RouteNames
 
 Service = tuple[str, str]
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class World:
@@ -68,7 +68,12 @@ class World:
         return self._canaries.get(ref)
 
     def workload(self, canary: Canary) -> Workload | None:
-        return self.fleet(canary.workload_namespace).get(canary.workload)
+        found = self.fleet(canary.workload_namespace).get(canary.workload)
+        if found is None or canary.pods is None:
+            return found
+        return dataclasses.replace(
+            found, replicas=canary.pods, ready_replicas=canary.pods, observed=bool(canary.revision)
+        )
 
     def primary(self, canary: Canary) -> Workload | None:
         return self.fleet(canary.workload_namespace).get(canary.primary_workload)
@@ -91,8 +96,7 @@ class World:
 
     def controlled(self, service: Service) -> bool:
         """Whether a controller's canary takes traffic by this service."""
-        found = (self._canaries[ref] for ref in self._serves.get(service, ()))
-        return any(canary.controller is not Controller.NONE for canary in found)
+        return any(self._canaries[ref].controller is not Controller.NONE for ref in self._serves.get(service, ()))
 
     def route(self, ref: RouteRef) -> RouteObject | None:
         return self._routes.get(ref)
@@ -110,8 +114,10 @@ class World:
         )
 
     def routes_known(self, canary: Canary) -> bool:
-        """Whether the canary's traffic is split by something that we can write."""
-        return not canary.provider or canary.provider in self._providers
+        """Whether the canary's traffic is split by something that we can write, between sides that we know (those of
+        a Rollout may stand in a DestinationRule that is not there)."""
+        told = canary.sides is None or bool(canary.services)
+        return told and (not canary.provider or canary.provider in self._providers)
 
     def records(self, ref: CanaryRef) -> tuple[Rollback, ...]:
         """Oldest first."""
@@ -143,7 +149,7 @@ class World:
         elif held is not None and held.uid == canary.uid:
             # A Rollout says another thing once the rule that it names is known.
             derived = canary.controller is Controller.ARGO and canary.resource_version == held.resource_version
-            if canary == held or (_is_no_news(canary.resource_version, held.resource_version) and not derived):
+            if canary == held or (is_no_news(canary.resource_version, held.resource_version) and not derived):
                 return
             canary = self._with_beginning(canary, held)
         if held is not None:
@@ -154,7 +160,7 @@ class World:
         for service in canary.services:
             self._serves[service].add(canary.ref)
         if canary.controller is not Controller.NONE and (held is None or _serves_as(held) != _serves_as(canary)):
-            self.claims.controller_changed(canary.services | (held.services if held is not None else frozenset()))
+            self.claims.controller_changed(canary.ref, canary.services | (held.services if held else frozenset()))
         self._profile(canary)
         self.touched(canary.ref)
 
@@ -164,20 +170,25 @@ class World:
             self._unlink(held)
             self._index.drop(ref)
             if held.controller is not Controller.NONE:
-                self.claims.controller_changed(held.services)
+                self.claims.controller_changed(ref, held.services)
             self.touched(ref)
 
     def put_workload(self, workload: Workload) -> None:
+        held = self._workloads[workload.namespace].get(workload.name)
         self._workloads[workload.namespace][workload.name] = workload
+        if held is None or held.version != workload.version:
+            self.claims.workload_changed(*filter(None, (held, workload)))
         self._workload_changed(workload.namespace, workload.name)
 
     def drop_workload(self, namespace: str, name: str) -> None:
-        if self._workloads[namespace].pop(name, None) is not None:
+        held = self._workloads[namespace].pop(name, None)
+        if held is not None:
+            self.claims.workload_changed(held)
             self._workload_changed(namespace, name)
 
     def put_route(self, route: RouteObject, names: RouteNames) -> None:
         held = self._routes.get(route.ref)
-        if held is not None and _is_no_news(route.resource_version, held.resource_version):
+        if held is not None and is_no_news(route.resource_version, held.resource_version):
             return
         before = self._routes.put(route, names)
         affected = names.services | (before.services if before else frozenset())
@@ -192,15 +203,19 @@ class World:
 
     def put_record(self, record: Rollback) -> None:
         held = self._records.get(record.canary, record.name)
-        if held is not None and held.uid == record.uid and _is_no_news(record.resource_version, held.resource_version):
+        if held is not None and held.uid == record.uid and is_no_news(record.resource_version, held.resource_version):
             return
         self._claim_again(self._records.put(record))
+        if record.stands is not (held is not None and held.stands):
+            self.claims.record_changed(record.canary)
         self.touched(record.canary)
 
     def drop_record(self, namespace: str, name: str) -> None:
-        for ref, routes in self._records.drop(namespace, name):
+        ref, routes = self._records.drop(namespace, name)
+        if ref is not None:
             self.record_deleted(ref, name)
             self._claim_again(routes)
+            self.claims.record_changed(ref)
             self.touched(ref)
 
     def _claim_again(self, routes: Iterable[RouteRef]) -> None:
@@ -211,7 +226,7 @@ class World:
 
     def put_revision(self, record: CanaryRevision) -> None:
         held = self._revisions[record.canary].get(record.name)
-        if held is not None and held.uid == record.uid and _is_no_news(record.resource_version, held.resource_version):
+        if held is not None and held.uid == record.uid and is_no_news(record.resource_version, held.resource_version):
             return
         self._revisions[record.canary][record.name] = record
         self.touched(record.canary)
@@ -256,12 +271,11 @@ class World:
 
     def _unlink(self, canary: Canary) -> None:
         for workload in _workloads(canary):
-            _discard(self._targets, workload, canary.ref)
+            discard(self._targets, workload, canary.ref)
         for service in canary.services:
-            _discard(self._serves, service, canary.ref)
+            discard(self._serves, service, canary.ref)
 
     def _workload_changed(self, namespace: str, name: str) -> None:
-        self.claims.workload_changed(namespace)
         for ref in tuple(self._targets.get((namespace, name), ())):
             self._profile(self._canaries[ref])
             self.touched(ref)
@@ -284,17 +298,3 @@ def _serves_as(canary: Canary) -> tuple[bool, frozenset[Service]]:
 def _workloads(canary: Canary) -> list[tuple[str, str]]:
     names = (canary.workload, canary.primary_workload)
     return [(canary.workload_namespace, name) for name in names if name]
-
-
-def _is_no_news(new: str, held: str) -> bool:
-    """Whether a resource version is the one held, or older. They are numbers in every known API server; where they
-    are not, what comes last counts as newest."""
-    return new.isdigit() and held.isdigit() and int(new) <= int(held)
-
-
-def _discard(index: "dict[K, set[V]]", key: K, value: V) -> None:
-    bucket = index.get(key)
-    if bucket is not None:
-        bucket.discard(value)
-        if not bucket:
-            del index[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from daemon.adapters.prometheus import PrometheusProbe
 from daemon.model import errors
+from daemon.model.canary import CanaryRef
 from tests import builders
 from tests.cluster import Cluster
 from tests.running import Daemon, eventually, running
@@ -147,6 +149,24 @@ async def test_an_answer_of_prometheus_is_a_rate_or_no_data_or_one_of_our_errors
         else:
             assert await probe.canary_rate(facts.canary()) == expected
     assert asked == ['up{w="podinfo",ns="shop"}$']
+
+
+async def test_prometheus_is_asked_for_where_the_pods_are_and_not_for_nobodys() -> None:
+    """A VirtualService may live beside its gateway; and ``destination_workload=""`` is other people's traffic."""
+    asked: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        asked.append(request.query["query"])
+        return web.Response(text='{"status":"success","data":{"resultType":"scalar","result":[1,"0"]}}')
+
+    beside = facts.undriven(ref=CanaryRef("istio-ingress", "shop"))
+    async with Answering(answer) as server, aiohttp.ClientSession() as session:
+        probe = PrometheusProbe(session, url=server.make_url("/"), query="$workload $namespace", timeout=2)
+        assert await probe.canary_rate(beside) == 0
+        assert await probe.canary_rate(dataclasses.replace(beside, workload="")) is None
+        probe = PrometheusProbe(session, url=server.make_url("/"), query="$service $namespace", timeout=2)
+        assert await probe.canary_rate(dataclasses.replace(beside, workload="")) == 0
+    assert asked == ["podinfo shop", "podinfo shop"]
 
 
 async def test_a_prometheus_that_cannot_be_reached_or_is_slow_is_unreachable() -> None:

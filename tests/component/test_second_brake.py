@@ -16,7 +16,7 @@ from tests.cluster import CRDS, Cluster
 from tests.component import undriven
 from tests.component.undriven import NAME
 from tests.running import Daemon, eventually, running
-from tests.scene import CANARIES, DEPLOYMENTS, ROLLBACKS, Scene
+from tests.scene import CANARIES, DEPLOYMENTS, ROLLBACKS, ROUTES, Scene
 
 SHOP = "shop"
 SERVICES = "/api/v1/namespaces/{}/services"
@@ -157,3 +157,38 @@ async def test_off_it_is_only_told(refusing: tuple[Cluster, Scene], tmp_path: Pa
         await fire(daemon)
         await scene.record("Escalated")
         assert await selector(scene) == {"app": "podinfo"}
+
+
+async def test_a_write_that_was_refused_once_does_not_keep_a_release_from_writing(
+    refusing: tuple[Cluster, Scene], tmp_path: Path
+) -> None:
+    """A person has taken the canary to zero meanwhile, and the freeze is over: what was re-pointed is put back."""
+    cluster, scene = refusing
+    await undriven.release(scene, weight=10)
+    async with running(cluster, tmp_path, cleanup={"policy": "keep"}) as daemon:
+        await fire(daemon, NAME)
+        await scene.record("Escalated")
+        opt_in = undriven.opt_in(SHOP)["spec"]
+        sole, rest = opt_in["http"]
+        await _replace(scene, NAME, undriven.routes(SHOP, 0)["spec"]["http"][1:])
+        await _replace(scene, f"{NAME}-opt-in", [{**sole, "route": [undriven.to("stable")]}, rest])
+
+        async def proved() -> Any:
+            (record,) = await scene.records()
+            return record["metadata"]["name"] if record["status"].get("provedAt") else None
+
+        name = await eventually(proved)
+        assert cluster.emulator is not None
+        cluster.emulator.faults.clear()
+        await scene.merge(ROLLBACKS, name, {"metadata": {"annotations": {"pullback.dev/released-by": "captain"}}})
+        record = await scene.record("Completed")
+        assert "not put back" not in record["status"]["message"]
+        assert (await scene.get(ROUTES, f"{NAME}-opt-in"))["spec"] == opt_in
+
+
+async def _replace(scene: Scene, name: str, rules: list[Json]) -> None:
+    """By ``put``: the freeze is for patches."""
+    document = await scene.get(ROUTES, name)
+    document["spec"]["http"] = rules
+    async with scene.http.put(f"{ROUTES.format(SHOP)}/{name}", json=document) as response:
+        assert response.status == 200, await response.text()

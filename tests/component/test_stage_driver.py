@@ -12,7 +12,7 @@ from tests.component import undriven
 from tests.component.staged_release import REVISIONS, Surroundings, settings, surroundings
 from tests.component.undriven import NAME, shares
 from tests.running import Daemon, eventually, running
-from tests.scene import DEPLOYMENTS, ROUTES, Scene
+from tests.scene import DEPLOYMENTS, ROLLBACKS, ROUTES, Scene
 
 QUICK = {"drive_every": 0.05, "drive_threshold": 3}
 
@@ -182,6 +182,69 @@ async def test_without_anything_new_to_release_it_stays(cluster: Cluster, scene:
     async with surroundings() as stub, running(cluster, tmp_path, **configured(stub)):
         await asyncio.sleep(0.8)
         assert await weight(scene) == 0
+
+
+async def test_released_it_climbs_again_and_old_failures_do_not_count(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    await staged(scene)
+    keep = {"policy": "keep"}
+    async with surroundings() as stub, running(cluster, tmp_path, cleanup=keep, **configured(stub)):
+        await until(scene, 5)
+        stub.errors = 2.5
+        record = await scene.record("Proved")
+        assert "3 times in a row at 5%" in record["spec"]["reason"]
+        stub.errors = 0.0
+        said = {"metadata": {"annotations": {"pullback.dev/released-by": "captain"}}}
+        await scene.merge(ROLLBACKS, record["metadata"]["name"], said)
+        await scene.record("Completed")
+        await until(scene, 25)
+        assert len(await scene.records()) == 1
+
+
+async def test_what_was_asked_for_before_a_rollback_is_not_done_after_it(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    """Law 1: lifting a hold is no word for more."""
+    await undriven.release(scene, weight=5, paused="true")
+    async with running(cluster, tmp_path, gates=QUICK) as daemon:
+        await eventually(lambda: _bound(scene))
+        said = {"advance-to": "25", "advance-by": "rita", "advance-revision": await revision(scene)}
+        annotations: dict[str, Any] = {f"pullback.dev/{key}": value for key, value in said.items()}
+        await scene.merge(ROUTES, NAME, {"metadata": {"annotations": annotations}})
+        assert await fire(daemon, builders.alert(scene.namespace, NAME)) == "ROLL_BACK alert-fires"
+        record = await scene.record("Proved")
+
+        async def withdrawn() -> bool:
+            return "pullback.dev/advance-to" not in (await scene.get(ROUTES, NAME))["metadata"].get("annotations", {})
+
+        await eventually(withdrawn)
+        released = {"metadata": {"annotations": {"pullback.dev/released-by": "captain"}}}
+        await scene.merge(ROLLBACKS, record["metadata"]["name"], released)
+        await scene.record("Completed")
+        await scene.merge(ROUTES, NAME, {"metadata": {"annotations": {"pullback.dev/paused": None}}})
+        await asyncio.sleep(0.5)
+        assert await weight(scene) == 0
+
+
+async def test_a_rehearsal_writes_its_rollback_down_once(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
+    await staged(scene)
+    everybody = undriven.routes(scene.namespace, 25)["spec"]["http"][1]
+    await scene.merge(ROUTES, NAME, {"spec": {"http": [everybody]}})
+    async with surroundings() as stub:
+        stub.errors = 2.5
+        async with running(cluster, tmp_path, rollback={"dry_run": True}, **configured(stub)):
+            record = await scene.record("DryRun")
+            assert "3 times in a row at 25%" in record["spec"]["reason"]
+            asked = stub.asked["prometheus"]
+
+            async def went_on() -> bool:
+                return stub.asked["prometheus"] > asked + 3
+
+            await eventually(went_on)
+            await asyncio.sleep(0.5)
+            assert len(await scene.records()) == 1
+            assert await weight(scene) == 25
 
 
 async def test_while_nobody_is_sent_to_it_no_criterion_is_waited_for(

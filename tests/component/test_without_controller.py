@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,33 @@ async def test_it_is_held_at_zero_until_another_version_comes(cluster: Cluster, 
             "IGNORE names-another-version"
         )
         assert (await shares(scene))["everybody"] == {"stable": 95, "canary": 5}
+
+
+async def test_a_route_that_is_deleted_and_made_again_is_held_as_before(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    """``kubectl replace --force``, or a chart that is installed anew: the same revision, the weights it had."""
+    await undriven.release(scene)
+    async with running(cluster, tmp_path, cleanup={"policy": "keep"}) as daemon:
+        await fire(daemon, by_version(scene, "v4"))
+        await scene.record("Proved")
+        for name in (NAME, f"{NAME}-opt-in"):
+            await scene.delete(ROUTES, name)
+
+        async def gone() -> bool:
+            return NAME not in (await daemon.get("/api/v1/canaries"))[1]
+
+        await eventually(gone)
+        await asyncio.sleep(0.3)
+        assert (await scene.record())["status"]["phase"] == "Proved"
+        await scene.create(ROUTES, undriven.routes(scene.namespace, 25))
+
+        async def zero() -> bool:
+            found = await shares(scene)
+            return found == {"x-canary": {"stable": 100}, "everybody": {"stable": 100, "canary": 0}}
+
+        await eventually(zero)
+        assert (await scene.record())["status"]["phase"] == "Proved"
 
 
 async def test_at_zero_there_is_nothing_to_take_away(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:

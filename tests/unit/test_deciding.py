@@ -202,6 +202,7 @@ def standing(**changes: Any) -> Evidence:
 
 PROVED = facts.record(RollbackPhase.PROVED, timeline=Timeline(started_at=facts.after(61), proved_at=facts.after(70)))
 FAILED = facts.canary(CanaryPhase.FAILED)
+ON_A_ROUTE = facts.record(canary_kind=facts.undriven().object_kind)
 ZERO = (facts.route(0),)
 
 STANDS: dict[str, tuple[Evidence, tuple[str, str]]] = {
@@ -218,6 +219,15 @@ STANDS: dict[str, tuple[Evidence, tuple[str, str]]] = {
         standing(canary=facts.undriven(), stable=facts.workload(replicas=0), routes=ZERO),
         ("ROLL_BACK", "rollback-in-force")),
     "the canary is gone": (standing(canary=None), ("IGNORE", "canary-gone")),
+    "its route is gone, for a moment": (
+        standing(canary=None, record=ON_A_ROUTE, gone_since=facts.after(60)), ("ROLL_BACK", "rollback-in-force")),
+    "its route is gone for good": (
+        standing(canary=None, record=ON_A_ROUTE, gone_since=facts.after(-300)), ("IGNORE", "canary-gone")),
+    "its route is gone, and a person has released it": (
+        standing(canary=None, record=dataclasses.replace(ON_A_ROUTE, released_by="captain"),
+                 gone_since=facts.after(60)), ("IGNORE", "released")),
+    "what a controller drove is gone": (
+        standing(canary=None, gone_since=facts.after(60)), ("IGNORE", "canary-gone")),
     "promotion overtook us": (
         standing(canary=facts.canary(CanaryPhase.PROMOTING)), ("ESCALATE", "promotion-under-way")),
     "promotion overtook us and broke": (

@@ -20,7 +20,8 @@ FIELDS = (
     "namespace", "name", "workload", "primary", "service", "canary_service", "primary_service", "revision", "template",
     "weight", "window",
 )  # fmt: skip
-"""``primary`` is the stable workload; ``revision`` is Flagger's, ``template`` the hash of what is being released;
+"""``namespace`` is where the pods are; ``primary`` is the stable workload; ``revision`` is Flagger's, ``template`` the
+hash of what is being released;
 ``weight`` is percent, ``window`` a duration of Prometheus (``90s``)."""
 
 _SAMPLE = dict.fromkeys(FIELDS, "x") | {"weight": "5", "window": "60s"}
@@ -69,7 +70,7 @@ def values(subject: Subject) -> dict[str, str]:
     """What the fields are filled with. Raises Refused for a name that is none of Kubernetes'."""
     canary = subject.canary
     found = {
-        "namespace": canary.ref.namespace,
+        "namespace": canary.workload_namespace,
         "name": canary.ref.name,
         "workload": canary.workload,
         "primary": canary.primary_workload,

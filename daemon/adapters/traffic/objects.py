@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from daemon.model.canary import CONTROLLER_KINDS
 from daemon.model.route import RouteObject, RouteRef
-
-CONTROLLERS = frozenset({"Canary", "Rollout"})
-"""Kinds of controllers that make routing objects and drive them."""
 
 
 def read(kind: str, document: Mapping[str, Any], *, field: str = "f:spec") -> RouteObject:
@@ -44,7 +42,7 @@ def _texts(value: object) -> dict[str, str]:
 def _owner(references: object) -> str:
     listed = map(mapping, references if isinstance(references, list) else ())
     kinds = (text(one.get("kind")) for one in listed if one.get("controller"))
-    return next((kind for kind in kinds if kind in CONTROLLERS), "")
+    return next((kind for kind in kinds if kind in CONTROLLER_KINDS), "")
 
 
 def _writers(managed: object, field: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import string
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from daemon.adapters.checks import filling
 from daemon.model import errors
+from daemon.model.canary import CanaryRef
 from tests.checks import SUBJECT, subject
+from tests.unit import facts
 
 
 def test_every_field_has_its_value() -> None:
@@ -72,3 +75,9 @@ def test_yaml_that_grows_without_end_is_refused() -> None:
         filling.fill_known(yaml.safe_load(laughs), filling.values(SUBJECT))
     with pytest.raises(ValueError, match="60 levels"):
         filling.fill_known(yaml.safe_load("a: &a [*a]"), filling.values(SUBJECT))
+
+
+def test_the_namespace_is_that_of_the_pods() -> None:
+    """The object may be a route that lives beside its gateway."""
+    beside = dataclasses.replace(SUBJECT, canary=facts.undriven(ref=CanaryRef("istio-ingress", "shop")))
+    assert filling.fill("$namespace $name", beside) == "shop shop"
