@@ -28,7 +28,7 @@ from daemon.model.rules import Fallback, LabelNames
 from daemon.model.stages import Profile
 from daemon.policy.correlating import CanaryIndex
 from daemon.settings import Settings
-from daemon.workflow.claims import Reading
+from daemon.workflow.claim_sight import Reading
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.route_index import RouteNames
 from daemon.workflow.standing import Standings
