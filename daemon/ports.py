@@ -213,6 +213,10 @@ class Ledger(Protocol):
 class TrafficProbe(Protocol):
     """What the data plane says about a canary's traffic."""
 
+    def tells(self, canary: Canary) -> bool:
+        """Whether it can tell this canary's requests from those of its stable side at all."""
+        ...
+
     async def canary_rate(self, canary: Canary) -> float | None:
         """Requests per second that reach the canary; None when there is no data to tell from."""
         ...

@@ -7,9 +7,10 @@ from typing import Any
 import aiohttp
 
 from daemon.model import errors
-from daemon.model.canary import Canary
+from daemon.model.canary import Canary, Controller
 
-FIELDS = frozenset({"namespace", "name", "workload", "service", "canary_service"})
+FIELDS = frozenset({"namespace", "name", "workload", "service", "canary_service", "revision"})
+_APART = frozenset({"canary_service", "revision"})
 """What a query may be filled with: names of Kubernetes objects, never labels of an alert (law 10)."""
 
 
@@ -23,6 +24,11 @@ class PrometheusProbe:
         self._query = string.Template(query)
         self._timeout = aiohttp.ClientTimeout(total=timeout)
 
+    def tells(self, canary: Canary) -> bool:
+        """A Rollout runs both sides under one name: only its Service, or its pods' hash, tells them apart."""
+        asked = set(self._query.get_identifiers())
+        return canary.controller is not Controller.ARGO or "workload" not in asked or bool(asked & _APART)
+
     async def canary_rate(self, canary: Canary) -> float | None:
         if not canary.workload and "workload" in self._query.get_identifiers():
             return None  # nobody knows what runs its pods: an empty name is other people's traffic
@@ -32,6 +38,7 @@ class PrometheusProbe:
             workload=canary.workload,
             service=canary.service,
             canary_service=canary.canary_service,
+            revision=canary.revision,
         )
         try:
             async with self._session.get(self._url, params={"query": query}, timeout=self._timeout) as response:

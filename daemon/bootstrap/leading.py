@@ -15,7 +15,6 @@ from daemon.adapters.kubernetes.watches import Watches
 from daemon.adapters.lease import KubernetesLease
 from daemon.adapters.second_brake import KubernetesBrakes
 from daemon.bootstrap.seeing import Sight, Surroundings
-from daemon.model.brake import SecondBrake
 from daemon.model.lease import Terms
 from daemon.model.notice import Manner
 from daemon.policy import cleaning, wording
@@ -75,8 +74,8 @@ def after_zero(
             ),
         ),
     ]
-    if settings.rollback.second_brake is not SecondBrake.NONE:
-        duties.append(Undiverting(world=sight.world, brakes=KubernetesBrakes(client)))
+    # Also where no Service is diverted any more: one may have been, before the configuration was changed.
+    duties.append(Undiverting(world=sight.world, brakes=KubernetesBrakes(client)))
     if settings.follow_ups.helm:
         duties.append(_helm(settings, surroundings, sight, client, recorder))
     duties.append(_suspending(settings, surroundings, sight, client, recorder))

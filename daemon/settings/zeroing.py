@@ -40,7 +40,8 @@ class Proof(Group):
         'sum(rate(istio_requests_total{destination_workload="$workload",'
         'destination_workload_namespace="$namespace"}[1m]))'
     )
-    """PromQL; ``$namespace $name $workload $service $canary_service`` are names of Kubernetes objects."""
+    """PromQL; ``$namespace $name $workload $service $canary_service`` are names of Kubernetes objects, ``$revision`` is
+    the revision's."""
     prometheus_timeout: Annotated[Seconds, pydantic.Field(gt=0)] = 5.0
 
     @pydantic.field_validator("prometheus_query")
@@ -49,7 +50,8 @@ class Proof(Group):
         template = string.Template(query)
         if not template.is_valid():
             raise ValueError("a dollar sign that begins no field; write $$ for the sign itself")
-        unknown = set(template.get_identifiers()) - {"namespace", "name", "workload", "service", "canary_service"}
+        known = {"namespace", "name", "workload", "service", "canary_service", "revision"}
+        unknown = set(template.get_identifiers()) - known
         if unknown:
             raise ValueError(f"unknown field ${min(unknown)}")
         return query

@@ -138,12 +138,13 @@ class Prover:
             return
         # A gateway that tells nothing is no proof; requests that have stopped are, whatever it tells.
         standing.unproved = self._not_live(canary)
-        if standing.unproved and self._probe is None:
+        probe = self._probe if self._probe is not None and self._probe.tells(canary) else None
+        if standing.unproved and probe is None:
             return
         statements = [self._routes_statement(canary, seconds)]
         statements += [f"not told live: {standing.unproved}"] if standing.unproved else []
-        if self._probe is not None:
-            seen = await self._traffic_statement(canary)
+        if probe is not None:
+            seen = await self._traffic_statement(canary, probe)
             if seen is None:
                 rate = "Prometheus does not say that the canary's request rate is 0"
                 standing.unproved = "; ".join(filter(None, (standing.unproved, rate)))
@@ -165,10 +166,9 @@ class Prover:
         names = ", ".join(f"{route.ref} at resourceVersion {route.resource_version}" for route in routes)
         return f"routes read back at 0 for {seconds:.1f} s: {names or 'no route reaches the canary'}"
 
-    async def _traffic_statement(self, canary: Canary) -> str | None:
-        assert self._probe is not None  # noqa: S101 - asked by the caller
+    async def _traffic_statement(self, canary: Canary, probe: ports.TrafficProbe) -> str | None:
         try:
-            rate = await self._probe.canary_rate(canary)
+            rate = await probe.canary_rate(canary)
         except errors.NeighbourError:
             return None
         if rate == 0:

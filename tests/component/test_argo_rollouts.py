@@ -23,6 +23,7 @@ from tests.component.rollouts import (
     status,
     weights,
 )
+from tests.component.staged_release import surroundings
 from tests.running import Daemon, eventually, running
 from tests.scene import ROUTES, Scene
 
@@ -185,3 +186,17 @@ async def test_a_pause_is_its_own_and_ends_with_the_last_reason(
         for words in (["promote", NAME, "--weight", "50"], ["approve", NAME, "--reason", "x", "--yes"]):
             code, _, err = await pullback(*words, "-n", scene.namespace)
             assert (code, "kubectl argo rollouts promote" in err) == (1, True), err
+
+
+async def test_prometheus_is_not_asked_what_it_cannot_tell(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    """One Rollout runs both sides: the rate of its workload is never 0 while anybody is served."""
+    await released(scene, BY_SERVICES)
+    async with surroundings() as prometheus:
+        prometheus.errors = 3.0  # requests per second, of the stable side
+        proof = {"window": 0.2, "read_back": 0.05, "prometheus_url": prometheus.url}
+        async with running(cluster, tmp_path, proof=proof) as daemon:
+            await fire(daemon, by_hash(scene))
+            record = await scene.record("Proved")
+    assert not any("Prometheus" in one for one in record["status"]["proof"])
