@@ -20,11 +20,11 @@ demo: $(VENV)/installed  ## real traffic, a failing canary, and where every seco
 	$(BIN)/pullback demo $(ARGS)
 
 test: lint types        ## everything a contributor needs: lint, types, unit, component and e2e rings, coverage
-	$(PYTEST) -n 2 --dist loadfile -m 'not slow and not e2e and not alone' --cov --cov-report= $(ARGS)
+	$(PYTEST) -n 3 --dist loadfile -m 'not slow and not e2e and not alone' --cov --cov-report= $(ARGS)
 	$(PYTEST) -m '(e2e or alone) and not slow' --cov --cov-append --cov-report=term --cov-report=xml $(ARGS)
 
 test-quick: $(VENV)/installed  ## unit and component rings, no real binaries
-	$(PYTEST) -n 2 --dist loadfile -m 'not slow and not e2e and not alone' $(ARGS)
+	$(PYTEST) -n 3 --dist loadfile -m 'not slow and not e2e and not alone' $(ARGS)
 
 test-slow: $(VENV)/installed   ## what takes half a minute or more: 200 kill -9 moments, drills, time to zero as installed
 	PULLBACK_KILLS=200 $(PYTEST) -m slow $(ARGS)

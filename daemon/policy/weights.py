@@ -25,9 +25,11 @@ def unasked(seen: GateEvidence) -> Answer | None:
     """Where an approval is required and no hook would ask for it, the last increase is the last thing to refuse."""
     canary = seen.canary
     asked = seen.profile.promotion.approvals if seen.profile is not None else 0
-    if not asked or not canary.hooks or HookType.CONFIRM_PROMOTION in canary.hooks or seen.weight is None:
+    if not asked or not canary.hooks or HookType.CONFIRM_PROMOTION in canary.hooks or not canary.steps:
         return None
-    if not canary.steps or staging.next_weight(canary.steps, seen.weight) < staging.FULL:
+    if seen.weight is None:
+        return cannot_know("nobody knows the weight on the routes, so this may be the increase that needs an approval")
+    if staging.next_weight(canary.steps, seen.weight) < staging.FULL:
         return None
     return no(
         Verdict.IGNORE, Reason.APPROVAL_MISSING,

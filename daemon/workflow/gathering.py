@@ -1,10 +1,11 @@
 """Gathers everything a decision about one canary may see. Reads memory only: a pass never waits to look."""
 
+import dataclasses
 import datetime
 from collections.abc import Callable, Mapping
 
 from daemon import ports
-from daemon.model.canary import Canary, CanaryPhase, CanaryRef
+from daemon.model.canary import Canary, CanaryPhase, CanaryRef, Controller
 from daemon.model.decision import Evidence, Intent, Limits, has_no_pods
 from daemon.model.rollback import Rollback, Trigger
 from daemon.model.route import RoutePatch, RouteView, percent
@@ -47,7 +48,7 @@ class Gatherer:
     def gather(self, ref: CanaryRef, standing: Standing) -> Evidence:
         """Also keeps the memory in step with the world: since when the routes are at zero, which record stands."""
         now = self._clock.now()
-        canary = self._world.canary(ref)
+        canary = self._as_recorded(self._world.canary(ref))
         views = self.views(canary)
         known = canary is not None and self._world.routes_known(canary)
         workload = self._world.workload(canary) if canary else None
@@ -85,6 +86,15 @@ class Gatherer:
             undo=reverting.command(canary, self._world.revisions(ref)) if canary else "",
             limits=self._limits,
         )
+
+    def _as_recorded(self, canary: Canary | None) -> Canary | None:
+        """Where nobody drives it, its Deployment tells when it was last written, which may be long after the revision
+        began; the record of the revision has kept when that was seen first."""
+        if canary is None or canary.controller is not Controller.NONE or canary.analysis_began is None:
+            return canary
+        records = self._world.revisions(canary.ref)
+        seen = [one.began for one in records if one.began is not None and one.revision == canary.revision]
+        return dataclasses.replace(canary, analysis_began=min([canary.analysis_began, *seen])) if seen else canary
 
     def views(self, canary: Canary | None) -> tuple[RouteView, ...]:
         """All routing objects that reach the canary, as it is seen from there."""

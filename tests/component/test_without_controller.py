@@ -9,6 +9,7 @@ from typing import Any
 from tests import builders
 from tests.cluster import Cluster
 from tests.component import undriven
+from tests.component.staged_release import REVISIONS
 from tests.component.undriven import NAME, shares
 from tests.running import Daemon, eventually, running
 from tests.scene import DEPLOYMENTS, ROUTES, Scene
@@ -203,3 +204,30 @@ async def test_a_canarys_own_route_finds_its_stable_side_in_the_main_one(
         await scene.record("Proved")
     (rule,) = (await scene.get(ROUTES, "early"))["spec"]["http"]
     assert rule["route"] == [{"destination": {"host": NAME}}]
+
+
+async def test_a_restart_does_not_take_a_deployment_that_was_written_again_for_a_new_beginning(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    """Who owns the pod template has changed the number of pods since: the alert is older than that, and of this very
+    revision."""
+    await undriven.release(scene)
+    name = f"{NAME}-canary"
+    (creator,) = [
+        one["manager"] for one in (await scene.get(DEPLOYMENTS, name))["metadata"]["managedFields"]
+        if "f:template" in one["fieldsV1"].get("f:spec", {})
+    ]  # fmt: skip
+    quick = {"clock_tolerance": 0.1}
+    async with running(cluster, tmp_path, correlation=quick):
+
+        async def recorded() -> bool:
+            async with scene.http.get(REVISIONS.format(scene.namespace)) as response:
+                items = (await response.json())["items"]
+            return bool(items and items[0].get("status", {}).get("began"))
+
+        await eventually(recorded)
+    told = by_version(scene, "v4")
+    await asyncio.sleep(1.2)  # the API server's clock shows whole seconds
+    await scene.merge(DEPLOYMENTS, name, {"spec": {"replicas": 3}}, manager=creator)
+    async with running(cluster, tmp_path, correlation=quick) as daemon:
+        assert await fire(daemon, told) == "ROLL_BACK alert-fires"

@@ -6,7 +6,9 @@ import dataclasses
 import datetime
 import itertools
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import CapturingLogger
 
 from daemon.model import errors
 from daemon.model.canary import CanaryPhase
@@ -210,11 +212,14 @@ def test_steps_gates_and_escalations_are_counted() -> None:
     assert {name: shown[name] for name in counted} == dict.fromkeys(counted, 1)
 
 
-def test_a_listener_that_fails_fails_neither_its_speaker_nor_the_others() -> None:
+def test_a_listener_that_fails_fails_neither_its_speaker_nor_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def group_truncated(self, count: int, group_key: str) -> None:
             raise ValueError("deaf")
 
     metrics, _ = made()
+    log = CapturingLogger()
+    monkeypatch.setattr(audience, "_log", log)
     audience.gather(Broken(), metrics).group_truncated(2, "")  # type: ignore[arg-type]
     assert series(metrics)["pullback_truncated_alerts_total"] == 2
+    assert [call.args for call in log.calls] == [("listener.failed",)]
