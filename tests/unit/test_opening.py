@@ -23,6 +23,7 @@ from tests.unit.revisions import PROFILE, SOAKED, evidence, result
 Gate = Callable[[GateEvidence], Answer]
 FAILED, UNDECIDED = result(CheckState.FAILED, "5% <= 1%"), result(CheckState.UNDECIDED, "cannot know: no answer")
 RUNNING = result(None)
+ALL_INCREASE_HOOKS: dict[str, Any] = {"hooks": frozenset({"confirm-traffic-increase", "confirm-promotion"})}
 NO_INCREASE_HOOK: dict[str, Any] = {"hooks": frozenset({"rollout"})}
 APPROVED: dict[str, Any] = {"canary": {"approval": revisions.approval()}}
 EARLY = facts.after(1500)
@@ -129,9 +130,13 @@ TOLD: dict[str, tuple[Gate, GateEvidence, bool, Reason, str]] = {
         increase, evidence(record=None), False, Reason.CANNOT_KNOW, "the record has not come to 5% yet"),
     "nobody knows the weight": (
         increase, evidence(weight=None), False, Reason.CANNOT_KNOW,
+        "nobody knows the weight on the routes, so this may be the increase that needs an approval"),
+    "nobody knows the weight, and a hook asks for the approval": (
+        increase, evidence(weight=None, canary=ALL_INCREASE_HOOKS), False, Reason.CANNOT_KNOW,
         "nobody knows the weight on the routes, so no soak can be counted"),
     "no soak is asked for, and nobody knows the weight": (
-        increase, evidence(weight=None, profile=Profile(stages=(Stage(5, 0),))), True, Reason.OPEN, "passed: errors"),
+        increase, evidence(weight=None, canary=ALL_INCREASE_HOOKS, profile=Profile(stages=(Stage(5, 0),))), True,
+        Reason.OPEN, "passed: errors"),
     "paused by a person who says nothing": (
         increase, evidence(canary={"paused": True}), False, Reason.PAUSED,
         "paused by a person (annotation pullback.dev/paused)"),
