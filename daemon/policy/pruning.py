@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from daemon.model.canary import CanaryRef
 from daemon.model.canary_revision import CanaryRevision, RevisionPhase
+from daemon.model.follow_up import FollowUpState
 from daemon.model.rollback import Rollback
 
 
@@ -38,7 +39,9 @@ def expired(records: Iterable[Rollback], retention: Retention, now: datetime.dat
 
 
 def _may_go(record: Rollback, retention: Retention) -> bool:
-    owes = record.cleanup is not None and record.cleanup.owes
+    owes = (record.cleanup is not None and record.cleanup.owes) or any(
+        one.state is FollowUpState.LENT for one in record.follow_ups  # a GitOps controller is stopped for it still
+    )
     known = retention.channels
     untold = any(notice.due for notice in record.notices if known is None or notice.channel in known)
     return record.finished and not owes and not untold

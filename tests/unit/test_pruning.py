@@ -14,6 +14,7 @@ from daemon.model.canary import CanaryRef
 from daemon.model.canary_revision import CanaryRevision, RevisionPhase
 from daemon.model.cleanup import Cleanup, CleanupState, Nudge
 from daemon.model.history import Filter
+from daemon.model.follow_up import FollowUp, FollowUpKind, FollowUpState
 from daemon.model.notice import Notice
 from daemon.model.rollback import Rollback, RollbackPhase, Timeline, Trigger
 from daemon.policy.pruning import Retention, expired, outlived
@@ -56,9 +57,11 @@ def test_every_canary_has_its_own_number() -> None:
         {"phase": RollbackPhase.ESCALATED},
         {"phase": RollbackPhase.PENDING},
         {"notices": (Notice("team", "k", due=("decided",)),)},
+        {"follow_ups": (FollowUp(FollowUpKind.KUSTOMIZATION, "flux-system/apps", FollowUpState.LENT, "", facts.after(0),
+                                 {"spec.suspend": "false"}),)},
         {"cleanup": Cleanup(CleanupState.NUDGED, "", facts.after(0), nudge=Nudge(600, facts.after(0)))},
     ],
-)
+)  # fmt: skip
 def test_what_is_not_over_stays_however_old(changes: dict[str, object]) -> None:
     records = [ended("a", 0, **changes), ended("b", DAY)]  # type: ignore[arg-type]
     assert expired(records, RETENTION, facts.after(1000 * DAY)) == ()
