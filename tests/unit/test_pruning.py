@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from daemon.model.canary import CanaryRef
 from daemon.model.canary_revision import CanaryRevision, RevisionPhase
 from daemon.model.cleanup import Cleanup, CleanupState, Nudge
-from daemon.model.history import Filter
 from daemon.model.follow_up import FollowUp, FollowUpKind, FollowUpState
+from daemon.model.history import Filter
 from daemon.model.notice import Notice
 from daemon.model.rollback import Rollback, RollbackPhase, Timeline, Trigger
 from daemon.policy.pruning import Retention, expired, outlived
