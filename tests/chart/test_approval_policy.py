@@ -238,3 +238,13 @@ def test_it_needs_a_cluster_that_has_it(capfd: pytest.CaptureFixture[str]) -> No
     for version, said in (("1.29.4", True), ("1.30.0", False)):
         helm_python.lint(CHART, {**MINIMAL, **POLICY}, kube_version=version)
         assert ("people.approvalPolicy: needs Kubernetes 1.30 or newer" in capfd.readouterr().err) is said
+
+
+@pytest.mark.parametrize("key", ["profile", "stage-driver"])
+def test_who_may_not_approve_may_not_choose_what_has_to_be_approved(key: str) -> None:
+    assert "pullback.dev/profile or stage-driver" in refused(EVE, {key: "strict"}, {key: "lax"})
+    assert "pullback.dev/profile or stage-driver" in refused(EVE, {}, {key: "lax"})
+    assert "pullback.dev/profile or stage-driver" in refused(EVE, {key: "strict"}, None)
+    assert refused(ALICE, {key: "strict"}, {key: "lax"}) == ""
+    assert refused(EVE, {key: "strict"}, {key: "strict", "paused": "true"}) == ""
+    assert refused(EVE, None, {key: "lax"}, create=True) == ""
