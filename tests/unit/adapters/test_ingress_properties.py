@@ -168,6 +168,9 @@ def test_nothing_that_people_can_write_makes_it_raise(document: Document, releas
     ingress.claim(route, "cluster.local")
     ingress.steer(route, SIDES, 25)
     view = ingress.view(route, SIDES)
+    said = (document.get("metadata") or {}).get("annotations")
+    if isinstance(said, dict) and not all(isinstance(value, str) for value in said.values()):
+        return  # read without raising; an API server holds only texts, so there is nothing that it could be written to
     after = routing.apply(document, operations(view.zero))
     again = seen(after)
 
