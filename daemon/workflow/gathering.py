@@ -101,7 +101,7 @@ class Gatherer:
         if canary is None:
             return ()
         routes = self._world.routes(canary)
-        versions = (canary.service, *((route.ref, route.resource_version) for route in routes))
+        versions = (canary.service, canary.sides, *((route.ref, route.resource_version) for route in routes))
         held = self._views.get(canary.ref)
         if held is not None and held[0] == versions:
             return held[1]

@@ -374,3 +374,25 @@ def test_a_deployment_whose_pods_come_and_go_makes_nobody_read_routes_again(monk
     assert canary is not None
     assert canary.revision != before
     assert set(looked) == {NAME}  # nobody else's
+
+
+def test_what_is_planned_follows_the_stable_side_though_the_route_itself_has_not_changed() -> None:
+    """A view is kept while nothing that it was made of has changed: the sides are part of that."""
+    eyes = Eyes()
+    early = virtual_service("early", "web")
+    early["spec"]["http"] = [{"route": [{"destination": {"host": "web-canary"}}]}]
+
+    def main(name: str, host: str) -> Json:
+        document = virtual_service(name, "web")
+        document["spec"]["http"] = [{"route": [{"destination": {"host": host}}]}]
+        return document
+
+    def re_pointed_to() -> str:
+        (view,) = eyes.sight.gatherer.views(eyes.canary("early"))
+        assert view.zero is not None
+        return str(view.zero.originals[0].replaced_with["destination"]["host"])
+
+    eyes.put(early, main("main", "web"))
+    assert re_pointed_to() == "web"
+    eyes.put(main("other", "web-primary"))
+    assert re_pointed_to() == "web-primary"
