@@ -15,7 +15,6 @@ from daemon.model.cleanup import PausedScaler
 from daemon.model.decision import Decision, Intent, Reason
 from daemon.model.errors import NeighbourError
 from daemon.model.gitops import Raise
-from daemon.model.keeping import KeptEvidence
 from daemon.model.notice import Manner, Message
 from daemon.model.outcome import StepOutcome
 from daemon.model.rollback import Amendment, NewRollback, Rollback
@@ -161,32 +160,11 @@ class Workloads(Protocol):
         ...
 
 
-class EvidenceRoom(Protocol):
-    """Where what a canary's pods said is kept after they are gone."""
-
-    async def keep(self, canary: Canary, record: Rollback, *, within: float) -> KeptEvidence:
-        """Gathers for at most ``within`` seconds, then writes what it has; the first one kept stays. What could not be
-        written is written by the next call."""
-        ...
-
-    def holds(self, record: Rollback) -> bool:
-        """Whether something of this record was gathered and could not be written yet."""
-        ...
-
-
 class FiringAlerts(Protocol):
     """What fires now, asked for rather than told."""
 
     async def firing(self) -> AlertGroup:
         """All alerts that fire, neither silenced nor inhibited."""
-        ...
-
-
-class DrillLog(Protocol):
-    """Where whoever runs a drill finds what became of its alert when no record was made."""
-
-    async def ignored(self, alert: Alert, decision: Decision, at: datetime.datetime) -> None:
-        """Raises the NeighbourError family."""
         ...
 
 

@@ -25,7 +25,7 @@ _ID_MOST = 63
 
 
 class KubernetesDrillLog:
-    """Keeps ``ports.DrillLog``."""
+    """Keeps ``workflow.drilling.DrillLog``."""
 
     def __init__(self, client: KubernetesClient) -> None:
         self._client = client

@@ -24,7 +24,7 @@ from daemon.workflow.aftermath import Aftermath, Duty
 from daemon.workflow.announcing import Announcing
 from daemon.workflow.cleaning import Cleaning
 from daemon.workflow.following_up import FollowingUp
-from daemon.workflow.keeping import Keeping
+from daemon.workflow.keeping import EvidenceRoom, Keeping
 from daemon.workflow.leading import Elector, Leadership
 from daemon.workflow.outbox import Outbox
 from daemon.workflow.pruning import Pruning
@@ -181,7 +181,7 @@ def _tellers(
     return told
 
 
-def _evidence_room(settings: Settings, surroundings: Surroundings, client: KubernetesClient) -> ports.EvidenceRoom:
+def _evidence_room(settings: Settings, surroundings: Surroundings, client: KubernetesClient) -> EvidenceRoom:
     configured = settings.evidence
     return evidence.KubernetesEvidence(
         client,

@@ -1,7 +1,9 @@
 """Drills as the daemon sees them: an alert that led to nothing is answered for, and the last ones are told."""
 
 import asyncio
+import datetime
 from collections.abc import Iterable
+from typing import Protocol
 
 from daemon import ports
 from daemon.model import errors
@@ -17,10 +19,18 @@ _WAITING_MOST = 32
 _BROKEN = frozenset({RollbackPhase.FAILED, RollbackPhase.ESCALATED})
 
 
+class DrillLog(Protocol):
+    """Where whoever runs a drill finds what became of its alert when no record was made."""
+
+    async def ignored(self, alert: Alert, decision: Decision, at: datetime.datetime) -> None:
+        """Raises the NeighbourError family."""
+        ...
+
+
 class DrillListener(Hearing):
     """Hears of alerts that were ignored; ``run`` is the actor that says so, beside everything else (law 2)."""
 
-    def __init__(self, log: ports.DrillLog, clock: ports.Clock) -> None:
+    def __init__(self, log: DrillLog, clock: ports.Clock) -> None:
         self._log = log
         self._clock = clock
         self._waiting: asyncio.Queue[tuple[Alert, Decision]] = asyncio.Queue(_WAITING_MOST)

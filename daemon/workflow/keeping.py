@@ -1,6 +1,7 @@
 """Evidence first: what the canary's pods said and why they died is kept before they go away."""
 
 import asyncio
+from typing import Protocol
 
 from daemon import ports
 from daemon.model import errors
@@ -15,13 +16,26 @@ _AT_MOST = 3.0
 """Times the time for gathering: then a try is given up."""
 
 
+class EvidenceRoom(Protocol):
+    """Where what a canary's pods said is kept after they are gone."""
+
+    async def keep(self, canary: Canary, record: Rollback, *, within: float) -> KeptEvidence:
+        """Gathers for at most ``within`` seconds, then writes what it has; the first one kept stays. What could not be
+        written is written by the next call."""
+        ...
+
+    def holds(self, record: Rollback) -> bool:
+        """Whether something of this record was gathered and could not be written yet."""
+        ...
+
+
 class Keeping:
     """A duty: once per rollback, within its time, or not at all."""
 
     name = "evidence"
 
     def __init__(
-        self, *, world: World, recorder: Recorder, room: ports.EvidenceRoom, clock: ports.Clock, within: float
+        self, *, world: World, recorder: Recorder, room: EvidenceRoom, clock: ports.Clock, within: float
     ) -> None:
         """``within``: seconds for gathering; taking secrets out and writing may take twice as long again."""
         self._world = world

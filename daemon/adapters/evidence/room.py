@@ -1,4 +1,4 @@
-"""Keeps ``ports.EvidenceRoom``: reads what there is of a canary's pods, and writes it into one ConfigMap."""
+"""Keeps ``workflow.keeping.EvidenceRoom``: reads what there is of a canary's pods, and writes it into one ConfigMap."""
 
 import asyncio
 import re
