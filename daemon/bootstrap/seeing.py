@@ -28,7 +28,6 @@ from daemon.model.rules import Fallback, LabelNames
 from daemon.model.stages import Profile
 from daemon.policy.correlating import CanaryIndex
 from daemon.settings import Settings
-from daemon.workflow.claim_sight import Reading
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.route_index import RouteNames
 from daemon.workflow.standing import Standings
@@ -64,8 +63,7 @@ def open_eyes(settings: Settings, client: KubernetesClient, surroundings: Surrou
     kinds = traffic.discover()
     routes = traffic.Routes(client, kinds)
     domain = settings.kubernetes.cluster_domain
-    reading = _Reading(routes, domain)
-    world = empty_world(surroundings.clock, labels, settings.correlation.fallback, kinds, domain, reading)
+    world = empty_world(surroundings.clock, labels, settings.correlation.fallback, kinds, domain)
     gatherer = Gatherer(
         world=world,
         routes=routes,
@@ -84,7 +82,6 @@ def empty_world(
     fallback: Fallback,
     kinds: Mapping[str, traffic.RouteKind],
     cluster_domain: str,
-    reading: Reading,
 ) -> World:
     """Of which nothing is known yet."""
     return World(
@@ -93,19 +90,19 @@ def empty_world(
         labels=labels,
         providers=frozenset().union(*(kind.PROVIDERS for kind in kinds.values())),
         cluster_domain=cluster_domain,
-        reading=reading,
+        reading=_Reading(kinds, cluster_domain),
     )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Reading:
-    """Keeps ``workflow.claims.Reading``."""
+    """Keeps ``workflow.claim_sight.Reading``."""
 
-    routes: traffic.Routes
+    kinds: Mapping[str, traffic.RouteKind]
     cluster_domain: str
 
     def view(self, route: RouteObject, sides: Sides) -> RouteView:
-        return self.routes.view(route, sides)
+        return self.kinds[route.ref.kind].view(route, sides)
 
     def canary(
         self,
@@ -119,7 +116,7 @@ class _Reading:
         return claims.read_canary(home, sides, workload, stable, labels, phase)
 
     def remembered(self, route: RouteObject, originals: Sequence[Original]) -> Sides | None:
-        return self.routes.remembered(route, originals, self.cluster_domain) if originals else None
+        return traffic.remembered(self.kinds[route.ref.kind], route, originals, self.cluster_domain)
 
     def named_workloads(self, home: RouteObject) -> tuple[str, str]:
         return claims.named_workloads(home)

@@ -1,18 +1,15 @@
 """The daemon's own world, filled from documents: canaries as it would put them together, and what reaches them."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from daemon.adapters import claims, flagger, workloads
 from daemon.adapters.clock import SystemClock
-from daemon.adapters.traffic import RouteKind
 from daemon.bootstrap.rollouts import Rollouts
 from daemon.bootstrap.seeing import empty_world, route_names
 from daemon.doctor.documents import Document
 from daemon.doctor.known import Known
-from daemon.model.canary import Canary, CanaryPhase, Workload
-from daemon.model.route import Original, RouteObject, RouteRef, RouteView, Sides
+from daemon.model.route import RouteObject, RouteRef, RouteView, Sides
 
 _FLAGGER = "flagger.app/"
 
@@ -27,9 +24,7 @@ class Scene:
         self._names = route_names(known.kinds, known.cluster_domain)
         self.whole = whole
         self.routes: dict[RouteRef, Document] = {}
-        self.world = empty_world(
-            SystemClock(), known.labels, known.fallback, known.kinds, known.cluster_domain, _Reading(known.kinds)
-        )
+        self.world = empty_world(SystemClock(), known.labels, known.fallback, known.kinds, known.cluster_domain)
         self._rollouts = Rollouts(self.world, known.cluster_domain)
         self._rolled: set[str] = set()
         self.objects: dict[tuple[str, str, str], Document] = {}
@@ -72,34 +67,3 @@ class Scene:
     def knows_workloads(self, namespace: str) -> bool:
         """Whether a Deployment that is not here is nowhere."""
         return self.whole or namespace in self._rolled
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Reading:
-    """Keeps ``workflow.claims.Reading``: without records nothing is remembered."""
-
-    kinds: Mapping[str, RouteKind]
-
-    def view(self, route: RouteObject, sides: Sides) -> RouteView:
-        return self.kinds[route.ref.kind].view(route, sides)
-
-    def canary(
-        self,
-        home: RouteObject,
-        sides: Sides,
-        workload: Workload | None,
-        stable: Workload | None,
-        labels: Mapping[str, str],
-        phase: CanaryPhase,
-    ) -> Canary:
-        return claims.read_canary(home, sides, workload, stable, labels, phase)
-
-    def remembered(self, route: RouteObject, originals: Sequence[Original]) -> Sides | None:
-        del route, originals
-        return None
-
-    def named_workloads(self, home: RouteObject) -> tuple[str, str]:
-        return claims.named_workloads(home)
-
-    def is_driven(self, home: RouteObject) -> bool:
-        return claims.is_driven(home)

@@ -63,6 +63,20 @@ def discover() -> dict[str, RouteKind]:
     return kinds
 
 
+def remembered(
+    kind: RouteKind, route: RouteObject, originals: Sequence[Original], cluster_domain: str
+) -> Sides | None:
+    """What the object told of a canary before these places in it were changed; None where that is lost."""
+    operations = kind.restore(route, [one for one in originals if one.route == route.ref])
+    if not operations:
+        return None
+    try:
+        before = patched(route, operations)
+    except (LookupError, TypeError, ValueError):
+        return None  # people have made another object of it meanwhile
+    return kind.claim(before, cluster_domain)
+
+
 class Routes:
     """Keeps ``ports.Routes`` for every kind there is.
 
@@ -84,17 +98,6 @@ class Routes:
         ours = [original for original in originals if original.route == route.ref]
         operations = self._kinds[route.ref.kind].restore(route, ours) if ours else ()
         return RoutePatch(route.ref, operations, (), ()) if operations else None
-
-    def remembered(self, route: RouteObject, originals: Sequence[Original], cluster_domain: str) -> Sides | None:
-        """What the object told of a canary before these places in it were changed; None where that is lost."""
-        patch = self.restore(route, originals)
-        if patch is None:
-            return None
-        try:
-            before = patched(route, patch.operations)
-        except (LookupError, TypeError, ValueError):
-            return None  # people have made another object of it meanwhile
-        return self._kinds[route.ref.kind].claim(before, cluster_domain)
 
     def pending(self, route: RouteObject) -> str:
         return self._kinds[route.ref.kind].pending(route)
