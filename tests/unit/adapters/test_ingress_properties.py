@@ -73,8 +73,10 @@ def test_whatever_gets_requests_is_reported(release: list[Document]) -> None:
 @thorough
 @given(ingresses.releases())
 def test_the_die_gives_what_the_view_says(release: list[Document]) -> None:
-    """Without the opt-in: where that is older, its upstream stands in for the canary's and knows no rules. So does a
-    third service that the canary's own Ingress names for a place before it: then the canary gets no more than is said."""
+    """Without the opt-in: where that is older, its upstream stands in for the canary's and knows no rules.
+
+    So does a third service that the canary's own Ingress names before it: then the canary gets no more than is said.
+    """
     pair = [one for one in release if one["metadata"]["name"] != "opt-in"]
     judge = Controller(pair)
     shares = [path.share for one in pair for path in seen(one).paths if path.path == "canary-weight"]
