@@ -22,8 +22,9 @@ from daemon.model import errors
 from daemon.model.canary import CanaryRef
 from daemon.settings import Settings
 from daemon.telemetry import audience
+from daemon.telemetry.gauges import CanarySeen, Seen
 from daemon.telemetry.logs import Logs, configure
-from daemon.telemetry.metrics import CanarySeen, Metrics, Seen
+from daemon.telemetry.metrics import Metrics
 from daemon.web.promises import Bounds, Rooms
 from daemon.web.server import Server
 from daemon.workflow import drilling, proving, rollback
@@ -151,6 +152,7 @@ async def _start(
             flagger=hooks,
             console=console,
             canaries=gatehouse.showing.canaries,
+            moving=gatehouse.showing.moving,
             canary=gatehouse.showing.story,
             rollbacks=gatehouse.showing.rollbacks,
             alive=lifecycle.alive,
@@ -262,7 +264,7 @@ def _probe(settings: Settings, session: aiohttp.ClientSession) -> ports.TrafficP
 def _seen(sight: Sight, showing: Showing, watches: Watches, watchdog: Watchdog, channels: Sequence[str]) -> Seen:
     return Seen(
         canaries=lambda: (
-            CanarySeen(canary.ref, canary.phase, showing.weight(canary)) for canary in sight.world.canaries()
+            CanarySeen(canary.ref, canary.phase, weight) async for canary, weight in showing.weights()
         ),
         in_progress=lambda: len(sight.standings.in_force()),
         watch_ages=watches.ages,

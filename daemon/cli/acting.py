@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 from daemon.adapters import acts, text
-from daemon.cli import arguments, asking, looking, phrasing, printing, refusing, swapping
+from daemon.cli import arguments, asking, looking, printing, refusing, swapping
 from daemon.cli.swapping import Act, Seen
 from daemon.model import errors
 from daemon.model.canary import CanaryRef, Controller
-from daemon.policy import staging
+from daemon.policy import phrasing, staging
 from daemon.settings import Settings
 from daemon.workflow.showing import Release
 

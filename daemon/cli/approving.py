@@ -9,12 +9,12 @@ from typing import Any
 from daemon import bootstrap
 from daemon.adapters import acts, text, times
 from daemon.adapters.kubernetes.client import KubernetesClient
-from daemon.cli import arguments, evidence, looking, phrasing, printing, refusing, swapping
+from daemon.cli import arguments, evidence, looking, printing, refusing, swapping
 from daemon.cli.swapping import Act, Seen
 from daemon.model import errors
 from daemon.model.canary import Approval, CanaryRef
 from daemon.model.stages import Promotion
-from daemon.policy import approving
+from daemon.policy import approving, phrasing
 from daemon.settings import Settings
 from daemon.workflow.showing import Release
 

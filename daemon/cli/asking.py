@@ -15,7 +15,7 @@ from daemon.model.canary import CanaryRef
 from daemon.model.rollback import NewRollback, Rollback, RollbackPhase, Trigger
 from daemon.policy import naming
 from daemon.settings import Settings
-from daemon.workflow import showing
+from daemon.workflow import documents
 
 _POLL = 0.2
 _AT_ZERO = frozenset({RollbackPhase.ZEROED, RollbackPhase.PROVED, RollbackPhase.COMPLETED, RollbackPhase.DRY_RUN})
@@ -51,7 +51,7 @@ async def _rollback(settings: Settings, ref: CanaryRef, *, reason: str, dry_run:
             record = await ledger.KubernetesLedger(client).open(asked)
         if wait > 0:
             record = await _until_zero(client, record, wait)
-    document = showing.rollback(record)
+    document = documents.rollback(record)
     printing.show(document, output, table=_story(record, was_there=bool(unfinished), wait=wait, now=clock.now))
     if wait > 0 and record.phase not in _AT_ZERO:
         return 1

@@ -5,12 +5,12 @@ import itertools
 from typing import Any
 
 from daemon.adapters import times
-from daemon.cli import phrasing
+from daemon.cli import printing
 from daemon.model.canary_revision import CanaryRevision
 from daemon.model.stages import Profile
-from daemon.policy import staging
+from daemon.policy import phrasing, staging
 from daemon.policy.answering import duration
-from daemon.workflow import showing
+from daemon.workflow import documents
 from daemon.workflow.showing import Release
 
 GATE = "confirm-promotion"
@@ -19,7 +19,7 @@ GATE = "confirm-promotion"
 def document(release: Release, shown: dict[str, Any], now: datetime.datetime) -> dict[str, Any]:
     """``shown`` is the canary as it is shown everywhere."""
     record = release.record
-    recorded = showing.revision(record) if record is not None else {}
+    recorded = documents.revision(record) if record is not None else {}
     return {
         "namespace": shown["namespace"],
         "name": shown["name"],
@@ -87,7 +87,7 @@ def prose(shown: dict[str, Any]) -> str:
     rows.append(("approval", _approval(shown)))
     rows.append((GATE, f"would answer {phrasing.answer(shown['gate'])}"))
     unknown = [] if shown["record"] else ["  nothing is recorded of this revision: is `pullback serve` running?"]
-    return "\n".join([head, *unknown, *phrasing.aligned(rows)])
+    return "\n".join([head, *unknown, *printing.aligned(rows)])
 
 
 def _listed(name: str, lines: list[str]) -> list[tuple[str, str]]:

@@ -58,7 +58,7 @@ def history(settings: Settings, wanted: Filter, output: str) -> int:
     async def run() -> list[dict[str, Any]]:
         async with connected(settings) as client:
             sight = await look(settings, client)
-        return shown(sight, settings).rollbacks(wanted)
+        return [one async for one in shown(sight, settings).rollbacks(wanted)]
 
     document = asyncio.run(run())
     rows = [

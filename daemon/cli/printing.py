@@ -2,10 +2,12 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
+
+from daemon.adapters import text
 
 
 def show(document: Any, output: str, *, table: str) -> None:
@@ -26,6 +28,13 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, empt
     widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
     return "\n".join("   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
                      for line in cells)  # fmt: skip
+
+
+def aligned(rows: Iterable[tuple[str, str]], indent: str = "  ") -> list[str]:
+    """A name and what is said of it, the second column in line. A name that is not repeated may be empty."""
+    said = [(name, text.line(words)) for name, words in rows]
+    width = max((len(name) for name, _ in said), default=0)
+    return [f"{indent}{name:<{width}}  {words}".rstrip() for name, words in said]
 
 
 def _cell(value: Any) -> str:

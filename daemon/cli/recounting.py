@@ -1,16 +1,16 @@
 """``pullback timeline``: what happened to the revisions of a canary, by the records alone; no daemon needs to run."""
 
 import asyncio
-import datetime
 from typing import Any
 
-from daemon.adapters import ledger, text, times
+from daemon.adapters import ledger, text
 from daemon.adapters.kubernetes.resources import CANARY_REVISIONS
-from daemon.cli import arguments, looking, phrasing, printing
+from daemon.cli import arguments, looking, printing
 from daemon.model import errors
 from daemon.model.canary import CanaryRef
+from daemon.policy import phrasing
 from daemon.settings import Settings
-from daemon.workflow import showing
+from daemon.workflow import documents
 
 
 def timeline(settings: Settings, ref: CanaryRef, *, revision: str | None, output: str) -> int:
@@ -25,7 +25,7 @@ def timeline(settings: Settings, ref: CanaryRef, *, revision: str | None, output
         records = [ledger.read_revision(one) for one in found]
         mine = [one for one in records if one.canary == ref and revision in {None, one.revision, one.name}]
         mine.sort(key=lambda one: (one.began or one.created_at), reverse=True)
-        return [showing.revision(one) for one in mine]
+        return [documents.revision(one) for one in mine]
 
     document = asyncio.run(run())
     if not document:
@@ -49,24 +49,12 @@ def _told(one: dict[str, Any]) -> str:
         lines.append(f"  ({one['dropped']} older lines did not fit)")
     width = max((len(entry["kind"]) for entry in one["timeline"]), default=0)
     lines += [
-        f"  {phrasing.clock(entry['at'])}  {entry['kind']:<{width}}  {text.line(entry['text'])}{_again(entry)}"
+        f"  {phrasing.clock(entry['at'])}  {entry['kind']:<{width}}  {text.line(entry['text'])}{phrasing.again(entry)}"
         for entry in one["timeline"]
     ]
     if not one["timeline"]:
         lines.append("  no line yet")
     return "\n".join(lines)
-
-
-def _again(entry: dict[str, Any]) -> str:
-    """Said more than once: how often, and until when; the day only where it is another one."""
-    if entry["count"] < 2:
-        return ""
-    at, last = times.read(entry["at"]), times.read(entry["last"])
-    if at is None or last is None:
-        return f"  x{entry['count']}"
-    at, last = at.astimezone(datetime.UTC), last.astimezone(datetime.UTC)
-    until = f"{last:%H:%M:%S}" if last.date() == at.date() else f"{last:%Y-%m-%d %H:%M:%S}"
-    return f"  x{entry['count']} until {until}"
 
 
 def timeline_arguments(commands: arguments.Commands) -> None:

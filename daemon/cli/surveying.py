@@ -5,19 +5,20 @@ import asyncio
 from typing import Any
 
 from daemon.adapters import text
-from daemon.cli import arguments, looking, phrasing, printing
+from daemon.cli import arguments, looking, printing
 from daemon.model import errors
-from daemon.model.canary import PRIMARY_CHANGING, UNDER_ANALYSIS
 from daemon.model.follow_up import FollowUpState
 from daemon.model.history import Filter
 from daemon.model.rollback import FINISHED
+from daemon.policy import phrasing
 from daemon.policy.answering import duration
 from daemon.settings import Settings
+from daemon.workflow.showing import MOVING
 
 _OWED = frozenset({FollowUpState.PENDING.value, FollowUpState.LENT.value})
 _FOR_PEOPLE = frozenset({FollowUpState.FAILED.value, FollowUpState.BY_HAND.value})
 _OVER = frozenset(phase.value for phase in FINISHED)
-_ON_THE_WAY = frozenset(phase.value for phase in UNDER_ANALYSIS | PRIMARY_CHANGING)
+_ON_THE_WAY = frozenset(phase.value for phase in MOVING)
 
 
 def status(settings: Settings, name: str | None, namespace: str | None, output: str) -> int:
@@ -31,9 +32,10 @@ def status(settings: Settings, name: str | None, namespace: str | None, output: 
                 sight.gatherer.gather(record.canary, sight.standings.of(record.canary))
         showing = looking.shown(sight, settings)
         return {
-            "canaries": [one for one in showing.canaries()
-                         if name in {None, one["name"]} and namespace in {None, one["namespace"]}],
-            "rollbacks": showing.rollbacks(Filter(namespace=namespace, canary=name)),
+            "canaries": [one async for one in showing.canaries(
+                lambda one: name in {None, one.ref.name} and namespace in {None, one.ref.namespace}
+            )],
+            "rollbacks": [one async for one in showing.rollbacks(Filter(namespace=namespace, canary=name))],
         }  # fmt: skip
 
     document = asyncio.run(run())
@@ -82,7 +84,7 @@ def _release(one: dict[str, Any]) -> str:
         last = phrasing.last_answer(gate)
         rows += [("", last)] if last else []
     head = f"{one['namespace']}/{one['name']}  {revision}  {one['phase']} at {one['weight']:g}%"
-    return "\n".join([head, *phrasing.aligned(rows)])
+    return "\n".join([head, *printing.aligned(rows)])
 
 
 def _rollbacks(shown: list[dict[str, Any]]) -> str:

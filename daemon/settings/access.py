@@ -48,7 +48,7 @@ class Web(Group):
     alertmanager: Door = Door()
     flagger: Door = Door()
     console: Door = Door()
-    """The JSON under /api. Unlike the two above it may be left unconfigured: then nobody gets in."""
+    """The page at / and the JSON under /api. Unlike the two above it may be left unconfigured: then nobody gets in."""
     tls: Tls = Tls()
 
 

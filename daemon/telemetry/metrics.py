@@ -3,8 +3,7 @@
 Label values come from enums only, plus ``namespace`` and ``canary`` where the help says so.
 """
 
-import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -14,11 +13,9 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from daemon import ports
-from daemon.model.canary import CanaryPhase, CanaryRef
+from daemon.model.canary import CanaryRef
 from daemon.model.decision import Decision, Intent, Reason, Verdict
 from daemon.model.errors import NeighbourError, Refused
 from daemon.model.gitops import Raise
@@ -26,36 +23,12 @@ from daemon.model.outcome import StepOutcome
 from daemon.model.rollback import Rollback, RollbackPhase, Trigger
 from daemon.model.route import RouteView
 from daemon.model.signal import Alert, Hook, MalformedAlert, Source
+from daemon.telemetry import gauges
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 90, 120)
 """From one API write to the deadline."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class CanarySeen:
-    """One canary, for the gauges."""
-
-    ref: CanaryRef
-    phase: CanaryPhase
-    weight: float
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Seen:
-    """What the gauges show, asked for at each scrape."""
-
-    canaries: Callable[[], Iterable[CanarySeen]]
-    in_progress: Callable[[], int]
-    watch_ages: Callable[[], Iterable[tuple[str, float]]]
-    watchdog_age: Callable[[], float | None]
-    undelivered: Callable[[], Mapping[str, int]]
-    """Rollbacks that a channel has not been told all about, by channel."""
-    refusing: Callable[[], Iterable[tuple[CanaryRef, str, float]]]
-    """Gates at which a revision waits, a soak aside: canary, hook, seconds."""
-    drills: Callable[[], Mapping[str, float]] = dict
-    """When the last drill ended (epoch), by its outcome."""
 
 
 class Metrics:
@@ -65,6 +38,7 @@ class Metrics:
         # A second series per counter that nobody asks for.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._clock = clock
+        self._seen: gauges.Seen | None = None
         self.registry = CollectorRegistry()
         registry = self.registry
         self._signals = Counter(
@@ -131,12 +105,14 @@ class Metrics:
         )
         self._leader = Gauge("pullback_leader", "1 while this replica leads.", registry=registry)
 
-    def show(self, seen: Seen) -> None:
-        """Registers the gauges that are read from the world at each scrape."""
-        self.registry.register(_World(seen))
+    def show(self, seen: gauges.Seen) -> None:
+        """What the gauges are read from at each scrape."""
+        self._seen = seen
 
-    def render(self) -> bytes:
-        return generate_latest(self.registry)
+    async def render(self) -> bytes:
+        """The text format 0.0.4."""
+        counted = generate_latest(self.registry)
+        return counted if self._seen is None else counted + await gauges.rendered(self._seen)
 
     def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
         known = method if method in _METHODS else "other"
@@ -214,64 +190,3 @@ class Metrics:
 
     def pass_failed(self, canary: CanaryRef, error: BaseException) -> None:
         self._failures.inc()
-
-
-class _World(Collector):
-    """Gauges read at the moment of the scrape, so that what is gone leaves no stale series."""
-
-    def __init__(self, seen: Seen) -> None:
-        self._seen = seen
-
-    def describe(self) -> Iterable[GaugeMetricFamily]:
-        return ()
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        weight = GaugeMetricFamily(
-            "pullback_canary_weight",
-            "Percent of traffic that the routes give the canary.",
-            labels=["namespace", "canary"],
-        )
-        phase = GaugeMetricFamily(
-            "pullback_canary_phase", "1 for the phase a canary is in.", labels=["namespace", "canary", "phase"]
-        )
-        for canary in self._seen.canaries():
-            weight.add_metric([canary.ref.namespace, canary.ref.name], canary.weight)
-            phase.add_metric([canary.ref.namespace, canary.ref.name, canary.phase.value or "None"], 1)
-        ages = GaugeMetricFamily(
-            "pullback_watch_age_seconds", "Seconds since the API server last spoke to a watch.", labels=["kind"]
-        )
-        for kind, age in self._seen.watch_ages():
-            ages.add_metric([kind], age)
-        yield from (weight, phase, ages)
-        yield GaugeMetricFamily(
-            "pullback_rollbacks_in_progress", "Rollbacks that stand now.", value=self._seen.in_progress()
-        )
-        untold = GaugeMetricFamily(
-            "pullback_notices_undelivered",
-            "Rollbacks that a channel has not been told all about.",
-            labels=["channel"],
-        )
-        for channel, count in self._seen.undelivered().items():
-            untold.add_metric([channel], count)
-        yield untold
-        refusing = GaugeMetricFamily(
-            "pullback_gate_refusing_seconds",
-            "How long a gate has been closed to a revision that waits there, for another reason than a soak.",
-            labels=["namespace", "canary", "hook"],
-        )
-        for ref, hook, seconds in self._seen.refusing():
-            refusing.add_metric([ref.namespace, ref.name, hook], seconds)
-        yield refusing
-        drills = GaugeMetricFamily(
-            "pullback_last_drill_timestamp_seconds", "When the last drill of that outcome ended.", labels=["outcome"]
-        )
-        for outcome, moment in self._seen.drills().items():
-            drills.add_metric([outcome], moment)
-        yield drills
-        silence = self._seen.watchdog_age()
-        if silence is not None:
-            yield GaugeMetricFamily(
-                "pullback_watchdog_age_seconds",
-                "Seconds since Alertmanager's Watchdog alert last came here (since the start, until it has).",
-                value=silence,
-            )

@@ -2,13 +2,15 @@
 
 import dataclasses
 import datetime
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from daemon.model.canary import CanaryRef
+from daemon.model.canary import Canary, CanaryRef
 from daemon.model.decision import Decision
 from daemon.model.history import Filter
 from daemon.model.signal import AlertGroup, Hook
+
+Wanted = Callable[[Canary], bool]
 
 
 class Guard(Protocol):
@@ -69,17 +71,21 @@ class Rooms:
     alertmanager: Guard
     flagger: Guard
     console: Guard
-    canaries: Callable[[], list[dict[str, Any]]]
+    canaries: Callable[[Wanted], AsyncIterator[dict[str, Any]]]
+    """By namespace and name."""
+    moving: Wanted
+    """On its way, or held: what somebody who is on call looks for."""
     canary: Callable[[CanaryRef], dict[str, Any] | None]
     """One canary with its timelines; None when there is none of that name."""
-    rollbacks: Callable[[Filter], list[dict[str, Any]]]
+    rollbacks: Callable[[Filter], AsyncIterator[dict[str, Any]]]
+    """Newest first."""
     alive: Callable[[], str]
     """Empty when the loops are alive, else what is not."""
     ready: Callable[[], str]
     """Empty when the watches are fresh, else what is missing."""
     warn: Callable[[], str]
     """Empty, or what people should know of a daemon that is ready all the same."""
-    render_metrics: Callable[[], bytes]
+    render_metrics: Callable[[], Awaitable[bytes]]
     observe_request: Callable[[str, str, int, float], None]
     """Route, method, status, seconds."""
     refused: Callable[[str, str], None]

@@ -7,6 +7,7 @@ import ssl
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from daemon.web.health import Health
 from daemon.web.promises import Bounds, Rooms
 from daemon.web.reading import Reading
 from daemon.web.webhooks import Webhooks
@@ -36,7 +37,7 @@ class Server:
         self._port = port
         self._tls = tls
         self._webhooks = Webhooks(rooms, bounds)
-        self._reading = Reading(rooms)
+        self._health = Health(rooms)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
 
@@ -49,7 +50,7 @@ class Server:
 
     async def start(self) -> None:
         app = web.Application(client_max_size=self._bounds.body, middlewares=[self._measured()])
-        app.add_routes([*self._webhooks.routes(), *self._reading.routes()])
+        app.add_routes([*self._webhooks.routes(), *self._health.routes(), *Reading(self._rooms).routes()])
         self._runner = web.AppRunner(
             app,
             keepalive_timeout=self._bounds.keep_alive,
@@ -66,7 +67,7 @@ class Server:
     def turn_away(self) -> None:
         """Not ready, and 503 for new webhooks; reading goes on."""
         self._webhooks.close()
-        self._reading.close()
+        self._health.close()
 
     async def stop(self) -> None:
         if self._server is not None:

@@ -1,20 +1,18 @@
 """The world as people and scripts read it: plain JSON values, for the API, the CLI and nothing else."""
 
 import dataclasses
-import datetime
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from daemon import ports
-from daemon.model.canary import Canary, CanaryRef
+from daemon.model.canary import PRIMARY_CHANGING, UNDER_ANALYSIS, Canary, CanaryRef
 from daemon.model.canary_revision import CanaryRevision
 from daemon.model.history import Filter
-from daemon.model.notice import Notice
-from daemon.model.rollback import Rollback
 from daemon.model.route import percent
 from daemon.model.signal import HookType
 from daemon.model.stages import Profile
 from daemon.policy import announcing, telling
+from daemon.workflow import documents, pacing
 from daemon.workflow.gate_sight import GateSight
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.gating import Gates
@@ -23,6 +21,9 @@ from daemon.workflow.world import World
 
 SHOWN_GATES = (HookType.CONFIRM_ROLLOUT, HookType.PRE_ROLLOUT, HookType.ROLLOUT, HookType.CONFIRM_TRAFFIC_INCREASE,
                HookType.CONFIRM_PROMOTION, HookType.ROLLBACK)  # fmt: skip
+MOVING = UNDER_ANALYSIS | PRIMARY_CHANGING
+
+Wanted = Callable[[Canary], bool]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,8 +62,21 @@ class Showing:
         self._gates = gates
         self._clock = clock
 
-    def canaries(self) -> list[dict[str, Any]]:
-        return [self.canary(canary) for canary in sorted(self._world.canaries(), key=lambda one: one.ref)]
+    async def canaries(self, wanted: Wanted = lambda _: True) -> AsyncIterator[dict[str, Any]]:
+        """By namespace and name."""
+        found = sorted(filter(wanted, self._world.canaries()), key=lambda one: one.ref)
+        async for canary in pacing.in_turns(found):
+            yield self.canary(canary)
+
+    def moving(self, canary: Canary) -> bool:
+        """On its way, or held: what somebody who is on call looks for."""
+        standing = self._standings.peek(canary.ref)
+        return canary.phase in MOVING or canary.paused or bool(standing and standing.intent)
+
+    async def weights(self) -> AsyncIterator[tuple[Canary, float]]:
+        """Every canary with its percent, as the routes say."""
+        async for canary in pacing.in_turns(self._world.canaries()):
+            yield canary, self.weight(canary)
 
     def canary(self, canary: Canary) -> dict[str, Any]:
         """Phase, weight on the routes, stage, what stands, and what each gate would say now."""
@@ -88,11 +102,11 @@ class Showing:
             "pause": {"by": canary.paused_by or None, "reason": canary.paused_reason or None}
             if canary.paused else None,
             "alerts": [
-                {"alertname": pause.alertname, "since": _text(pause.starts_at)}
+                {"alertname": pause.alertname, "since": documents.text(pause.starts_at)}
                 for pause in canary.alert_pauses if pause.revision == canary.revision
             ],
             "pausedBy": [pause.alertname for pause in canary.alert_pauses if pause.revision == canary.revision],
-            "approval": _approval(canary),
+            "approval": documents.approval(canary),
             "advance": None if canary.advance is None else {
                 "to": canary.advance.to, "by": canary.advance.by, "revision": canary.advance.revision,
             },
@@ -106,7 +120,7 @@ class Showing:
         if canary is None:
             return None
         records = sorted(self._world.revisions(ref), key=lambda one: (one.began or one.created_at), reverse=True)
-        return self.canary(canary) | {"revisions": [revision(record) for record in records]}
+        return self.canary(canary) | {"revisions": [documents.revision(record) for record in records]}
 
     def release(self, ref: CanaryRef) -> Release | None:
         """None when there is no such canary."""
@@ -134,7 +148,7 @@ class Showing:
             "reason": answer.decision.reason.value,
             "detail": answer.decision.detail,
             "answered": None if last is None else {
-                "open": last.opened, "reason": last.reason, "detail": last.detail, "at": _text(last.at),
+                "open": last.opened, "reason": last.reason, "detail": last.detail, "at": documents.text(last.at),
             },
         }  # fmt: skip
 
@@ -142,156 +156,37 @@ class Showing:
         """Percent, as the routes say (Flagger's status is not always true)."""
         return percent(self._gatherer.views(canary))
 
-    def rollbacks(self, wanted: Filter) -> list[dict[str, Any]]:
+    async def rollbacks(self, wanted: Filter) -> AsyncIterator[dict[str, Any]]:
         """Newest first."""
-        return [rollback(record) for record in wanted.select(self._world.all_records())]
+        async for record in pacing.in_turns(wanted.select(self._world.all_records())):
+            yield documents.rollback(record)
 
-    def undelivered(self, channels: Sequence[str]) -> dict[str, int]:
+    async def undelivered(self, channels: Sequence[str]) -> dict[str, int]:
         """How many rollbacks each of these channels has not been told all about, refused ones included."""
         counts = dict.fromkeys(channels, 0)
-        for record in self._world.all_records():
+        async for record in pacing.in_turns(self._world.all_records()):
             for notice in telling.undelivered(record):
                 if notice.channel in counts:  # not one that has left the configuration
                     counts[notice.channel] += 1
         return counts
 
-
-    def refusing(self) -> list[tuple[CanaryRef, str, float]]:
+    async def refusing(self) -> list[tuple[CanaryRef, str, float]]:
         """Gates at which a revision waits, a soak aside: canary, hook, and for how many seconds."""
         now = self._clock.now()
         found = []
-        for record in self._world.all_revisions():
+        async for record in pacing.in_turns(self._world.all_revisions()):
             for gate in announcing.refusing(record, self._world.canary(record.canary)):
                 since = gate.refusing_since or gate.at
                 found.append((record.canary, gate.hook, max(0.0, (now - since).total_seconds())))
         return found
 
 
-def rollback(record: Rollback) -> dict[str, Any]:
-    """One record, with its clocks."""
-    timeline = record.timeline
-    onset = record.signal.starts_at if record.signal else None
-    return {
-        "namespace": record.namespace,
-        "name": record.name,
-        "canary": record.canary.name,
-        "revision": record.revision,
-        "phase": record.phase.value,
-        "trigger": record.trigger.value,
-        "reason": record.reason,
-        "requestedBy": record.requested_by,
-        "dryRun": record.dry_run,
-        "onset": _text(onset),
-        "received": _text(record.started_at),
-        "decided": _text(timeline.decided_at),
-        "zeroed": _text(timeline.zeroed_at),
-        "proved": _text(timeline.proved_at),
-        "escalated": _text(timeline.escalated_at),
-        "completed": _text(timeline.completed_at),
-        "secondsToZero": _seconds(record.started_at, timeline.zeroed_at),
-        "secondsToProof": _seconds(record.started_at, timeline.proved_at),
-        "holds": record.holds,
-        "weights": [
-            {"route": str(one.route), "path": one.path, "before": one.before, "after": one.after}
-            for one in record.weights
-        ],
-        "proof": list(record.proof),
-        "severity": record.severity.value if record.severity else None,
-        "evidence": _evidence(record),
-        "cleanup": None if record.cleanup is None else {
-            "state": record.cleanup.state.value, "detail": record.cleanup.detail, "at": _text(record.cleanup.at),
-        },
-        "followUps": [
-            {"kind": one.kind.value, "name": one.name, "state": one.state.value, "detail": one.detail,
-             "at": _text(one.at)} for one in record.follow_ups
-        ],
-        "notices": [_notice(notice) for notice in record.notices],
-        "message": record.message,
-    }  # fmt: skip
-
-
-def revision(record: CanaryRevision) -> dict[str, Any]:
-    """What is recorded of one revision."""
-    return {
-        "namespace": record.namespace,
-        "name": record.name,
-        "canary": record.canary.name,
-        "revision": record.revision or None,
-        "phase": record.phase.value,
-        "run": record.run,
-        "began": _text(record.began),
-        "promoted": _text(record.promoted_at),
-        "images": [
-            {"image": image, "digest": next((one.digest for one in record.digests if one.image == image), None)}
-            for image in record.images
-        ],
-        "weights": [{"weight": one.weight, "since": _text(one.since)} for one in record.weights],
-        "checks": [
-            {"gate": one.gate, "name": one.name, "state": one.state.value, "detail": one.detail, "at": _text(one.at)}
-            for one in record.checks
-        ],
-        "answered": {
-            one.hook: {
-                "open": one.opened, "reason": one.reason, "detail": one.detail, "at": _text(one.at),
-                "refusingSince": _text(one.refusing_since),
-            } for one in record.gates
-        },
-        "timeline": [
-            {"at": _text(one.at), "kind": one.kind.value, "text": one.text, "count": one.count, "last": _text(one.last)}
-            for one in record.entries
-        ],
-        "dropped": record.dropped,
-    }  # fmt: skip
-
-
-def _approval(canary: Canary) -> dict[str, Any] | None:
-    approval = canary.approval
-    if approval is None:
-        return None
-    return {
-        "revision": approval.revision,
-        "by": list(approval.by),
-        "until": _text(approval.until),
-        "used": _text(approval.used),
-        "reason": approval.reason or None,
-    }
-
-
-def _evidence(record: Rollback) -> dict[str, Any] | None:
-    kept = record.evidence
-    if kept is None:
-        return None
-    where = kept.config_map or None
-    return {"configMap": where, "at": _text(kept.at), "pods": kept.pods, "missing": list(kept.missing)}
-
-
-def _notice(notice: Notice) -> dict[str, Any]:
-    return {
-        "channel": notice.channel,
-        "due": list(notice.due),
-        "said": list(notice.said),
-        "refused": list(notice.refused),
-        "attempts": notice.attempts,
-        "deliveredAt": _text(notice.delivered_at),
-        "refusedAt": _text(notice.refused_at),
-        "problem": notice.problem or None,
-    }
-
-
 def _hook(seen: SeenHook) -> dict[str, Any]:
     return {
-        "at": _text(seen.at),
+        "at": documents.text(seen.at),
         "type": seen.hook.type.value,
         "phase": seen.hook.phase,
         "checksum": seen.hook.checksum,
         "answer": 200 if seen.opened else 403,
         "reason": seen.decision.reason.value,
     }
-
-
-def _text(moment: datetime.datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
-
-
-def _seconds(since: datetime.datetime, until: datetime.datetime | None) -> float | None:
-    return None if until is None else round((until - since).total_seconds(), 4)

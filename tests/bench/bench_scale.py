@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from tests.bench.figures import Figure, median
 from tests.bench.neighbours import NAMESPACE, Neighbours, Process, neighbours
 from tests.bench.senders import burst, reasons, request
 from tests.builders import Json
+from tests.running import TOKEN
 
 SMALL = 100
 LARGE = int(os.environ.get("PULLBACK_BENCH_CANARIES", "10000"))
@@ -23,6 +25,9 @@ GROUP = 50
 NAMED = 100
 """How many different canaries alerts name: as many in the small world as in the large one."""
 MOST = 1.3
+READERS = 3
+MOST_BESIDE = 0.2
+"""Of the time a list takes: an alert does not wait for its end."""
 
 OLD = "2026-11-01T00:00:00Z"
 EXPECTED = {
@@ -92,7 +97,36 @@ async def measure(folder: Path, turns: int = TURNS) -> list[Figure]:
                     await daemon.turn(kind, counts=turn >= WARM_UP)
         for daemon in daemons:
             assert len(await records(around, daemon.api)) == 1, "a duplicate made a second record"
-    return _figures(daemons, filled, turns)
+        beside = await _beside_readers(around, daemons[-1])
+    return [*_figures(daemons, filled, turns), *beside]
+
+
+async def _beside_readers(around: Neighbours, daemon: Daemon) -> list[Figure]:
+    """How long an alert is answered at most while somebody has everything listed, against how long that list takes."""
+    clock = asyncio.get_running_loop().time
+    one = [request(builders.webhook(alert("matched, ignored", 0, daemon.canaries)))]
+    made = []
+    for path in ("/metrics", "/api/v1/canaries"):
+        listings, answers = [], []
+        for _ in range(READERS):
+            began = clock()
+            reader = asyncio.create_task(_read(around, daemon.process, path))
+            while not reader.done():
+                answers.append((await burst(daemon.process, one)).seconds)
+            await reader
+            listings.append(clock() - began)
+        made.append(
+            Figure("scale", f"an alert's longest answer beside GET {path} at {daemon.canaries}", max(answers) * 1000,
+                   "ms", median(listings) * 1000, "that GET", MOST_BESIDE)
+        )  # fmt: skip
+    return made
+
+
+async def _read(around: Neighbours, process: Process, path: str) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with around.http.get(f"{process.url}{path}", headers=headers) as response:
+        assert response.status == 200, await response.text()
+        await response.read()
 
 
 def _figures(daemons: Sequence[Daemon], filled: Sequence[int], turns: int) -> list[Figure]:

@@ -107,4 +107,4 @@ def test_only_rooms_that_decide_or_look_know_the_policy() -> None:
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("daemon.policy")
     }
-    assert knowing == {"bootstrap", "cli", "policy", "workflow"}
+    assert knowing == {"bootstrap", "cli", "policy", "web", "workflow"}

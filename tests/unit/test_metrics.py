@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import datetime
 import itertools
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import CapturingLogger
 
 from daemon.model import errors
-from daemon.model.canary import CanaryPhase
+from daemon.model.canary import CanaryPhase, CanaryRef
 from daemon.model.decision import Decision, Reason, Verdict
 from daemon.model.outcome import StepOutcome
 from daemon.model.plan import OpenRecord
@@ -19,7 +21,8 @@ from daemon.model.rollback import RollbackPhase, Timeline, Trigger
 from daemon.model.signal import Hook, HookType, MalformedAlert, Source
 from daemon.policy import planning
 from daemon.telemetry import audience
-from daemon.telemetry.metrics import CanarySeen, Metrics, Seen
+from daemon.telemetry.gauges import CanarySeen, Seen
+from daemon.telemetry.metrics import Metrics
 from tests.unit import facts
 
 
@@ -38,10 +41,33 @@ def made() -> tuple[Metrics, Clock]:
     return Metrics(clock=clock, version="1.2.3"), clock
 
 
+def scraped(metrics: Metrics) -> str:
+    return asyncio.run(metrics.render()).decode()
+
+
+def seen(
+    *canaries: CanarySeen, refusing: Sequence[tuple[CanaryRef, str, float]] = (), watchdog: float | None = 12.0
+) -> Seen:
+    async def listed() -> AsyncIterator[CanarySeen]:
+        for canary in canaries:
+            yield canary
+
+    async def undelivered() -> dict[str, int]:
+        return {"slack": 2}
+
+    async def closed() -> Sequence[tuple[CanaryRef, str, float]]:
+        return refusing
+
+    return Seen(
+        canaries=listed, in_progress=lambda: 1, watch_ages=lambda: [("Canary", 3.0)], watchdog_age=lambda: watchdog,
+        undelivered=undelivered, refusing=closed, drills=dict,
+    )  # fmt: skip
+
+
 def series(metrics: Metrics) -> dict[str, float]:
     """Every sample as it is scraped: ``name{a=b}``."""
     found = {}
-    for family in text_string_to_metric_families(metrics.render().decode()):
+    for family in text_string_to_metric_families(scraped(metrics)):
         for sample in family.samples:
             labels = ",".join(f"{key}={value}" for key, value in sorted(sample.labels.items()))
             found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
@@ -51,19 +77,12 @@ def series(metrics: Metrics) -> dict[str, float]:
 def test_every_metric_of_the_contract_is_there_under_its_name() -> None:
     metrics, _ = made()
     metrics.show(
-        Seen(
-            canaries=lambda: [CanarySeen(facts.REF, CanaryPhase.PROGRESSING, 12.5)],
-            in_progress=lambda: 1,
-            watch_ages=lambda: [("Canary", 3.0)],
-            watchdog_age=lambda: 12.0,
-            undelivered=lambda: {"slack": 2},
-            refusing=lambda: [(facts.REF, "confirm-promotion", 90.0)],
-        )
+        seen(CanarySeen(facts.REF, CanaryPhase.PROGRESSING, 12.5), refusing=[(facts.REF, "confirm-promotion", 90.0)])
     )
     assert series(metrics)[
         "pullback_gate_refusing_seconds{canary=podinfo,hook=confirm-promotion,namespace=shop}"
     ] == 90
-    names = {family.name for family in text_string_to_metric_families(metrics.render().decode())}
+    names = {family.name for family in text_string_to_metric_families(scraped(metrics))}
     assert names >= {
         f"pullback_{name}"
         for name in (
@@ -150,14 +169,21 @@ def test_requests_by_any_method_make_only_known_series() -> None:
 
 def test_where_no_watchdog_is_expected_it_has_no_age() -> None:
     metrics, _ = made()
-    metrics.show(
-        Seen(
-            canaries=list, in_progress=lambda: 0, watch_ages=list, watchdog_age=lambda: None,
-            undelivered=lambda: {"slack": 2}, refusing=list,
-        )
-    )  # fmt: skip
+    metrics.show(seen(watchdog=None))
     assert "pullback_watchdog_age_seconds" not in series(metrics)
     assert series(metrics)["pullback_notices_undelivered{channel=slack}"] == 2
+
+
+def test_however_many_canaries_there_are_each_has_its_series_and_each_family_one_head() -> None:
+    metrics, _ = made()
+    many = [CanarySeen(CanaryRef("shop", f"canary-{number}"), CanaryPhase.PROGRESSING, number) for number in range(333)]
+    metrics.show(seen(*many))
+    shown = series(metrics)
+    for number in range(333):
+        assert shown[f"pullback_canary_weight{{canary=canary-{number},namespace=shop}}"] == number
+        assert shown[f"pullback_canary_phase{{canary=canary-{number},namespace=shop,phase=Progressing}}"] == 1
+    heads = [line for line in scraped(metrics).splitlines() if line.startswith("# TYPE ")]
+    assert len(heads) == len(set(heads))
 
 
 def test_what_happens_after_zero_is_counted() -> None:

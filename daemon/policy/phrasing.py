@@ -1,10 +1,12 @@
-"""What is shown of a canary, in lines for people: one sentence per thing that holds it, or lets it go on."""
+"""What is shown of a canary, in lines for people: one sentence per thing that holds it, or lets it go on.
+
+Read off the plain values that the API shows, so that the commands and the console page say the same.
+"""
 
 import datetime
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from daemon.adapters import text, times
 from daemon.policy.answering import duration
 
 Shown = Mapping[str, Any]
@@ -12,15 +14,7 @@ Shown = Mapping[str, Any]
 
 def clock(moment: str | None) -> str:
     """``2026-11-26 10:31:05Z``; a dash for none."""
-    read = times.read(moment)
-    return f"{read.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%SZ}" if read is not None else "-"
-
-
-def aligned(rows: Iterable[tuple[str, str]], indent: str = "  ") -> list[str]:
-    """A name and what is said of it, the second column in line. A name that is not repeated may be empty."""
-    said = [(name, text.line(words)) for name, words in rows]
-    width = max((len(name) for name, _ in said), default=0)
-    return [f"{indent}{name:<{width}}  {words}".rstrip() for name, words in said]
+    return f"{datetime.datetime.fromisoformat(moment).astimezone(datetime.UTC):%Y-%m-%d %H:%M:%SZ}" if moment else "-"
 
 
 def stage(shown: Shown | None) -> str:
@@ -64,3 +58,14 @@ def last_answer(gate: Shown) -> str:
     if last is None or (last["open"], last["reason"]) == (gate["open"], gate["reason"]):
         return ""
     return f"was answered {answer(last)} (since {clock(last['at'])})"
+
+
+def again(entry: Shown) -> str:
+    """Of a line of a timeline: how often it was said, and until when; the day only where it is another one."""
+    if entry["count"] < 2:
+        return ""
+    if not entry["last"]:
+        return f"  x{entry['count']}"
+    at, last = (datetime.datetime.fromisoformat(entry[key]).astimezone(datetime.UTC) for key in ("at", "last"))
+    until = f"{last:%H:%M:%S}" if last.date() == at.date() else f"{last:%Y-%m-%d %H:%M:%S}"
+    return f"  x{entry['count']} until {until}"
