@@ -9,7 +9,7 @@ from daemon.doctor.documents import Document
 from daemon.doctor.findings import Finding, fail, fine, warn
 from daemon.doctor.known import Known
 from daemon.doctor.scene import Scene
-from daemon.model.canary import Canary, Controller
+from daemon.model.canary import Canary, CanaryRef, Controller
 from daemon.model.route import RouteRef, Sides
 
 
@@ -112,6 +112,15 @@ def _nobody(ref: RouteRef, document: Document, scene: Scene, known: Known) -> It
         return
     services = sides.canary_services | sides.shared_services
     if any(map(scene.world.controlled, services)):
+        return
+    namesake = scene.world.canary(CanaryRef(ref.namespace, ref.name))
+    if namesake is not None and namesake.controller is Controller.NONE:
+        yield fail(
+            "canary/name-taken", document.at("metadata", "name"), f"it names a canary ({_said(sides)}), and "
+            f"{namesake.object_kind.kind} {namesake.ref} of the same name is another one: to Pullback this is no "
+            "canary, and alerts about it do nothing", "one canary of a name in a namespace",
+            "give this object another name",
+        )  # fmt: skip
         return
     named = conventions.annotated(route)[0] is not None
     if not named and not scene.whole:

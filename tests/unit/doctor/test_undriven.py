@@ -83,6 +83,14 @@ def test_objects_in_other_places_of_the_same_canary_are_no_canaries_of_their_own
     assert len([one for one in found if one.id == "canary/found"]) == 1
 
 
+def test_of_two_canaries_of_one_name_the_other_one_is_told() -> None:
+    other = gateway({"name": "till-canary", "weight": 5}, {"name": "till-stable", "weight": 95}, name="shop")
+    found = everything(service(split()), other, deployment("shop-canary"), deployment("till-canary"))
+    assert about(found) == ["canary/name-taken"]
+    assert len([one for one in found if one.id == "canary/found"]) == 1
+    assert "of the same name" in the(found, "canary/name-taken").seen
+
+
 # -- no stable side
 
 
