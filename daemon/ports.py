@@ -147,11 +147,11 @@ class Workloads(Protocol):
         """The autoscalers that could raise the workload now, each with what to put back after pausing it."""
         ...
 
-    async def pause(self, namespace: str, scaler: PausedScaler) -> None:
+    async def pause(self, scaler: PausedScaler) -> None:
         """Keeps one autoscaler from raising its workload. Idempotent; one that is gone is no error."""
         ...
 
-    async def restore(self, namespace: str, scaler: PausedScaler) -> None:
+    async def restore(self, scaler: PausedScaler) -> None:
         """Lets it go on as before. Idempotent; one that is gone is no error."""
         ...
 

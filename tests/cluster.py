@@ -5,6 +5,7 @@ Tests that take `cluster` run unchanged against both; tests that need faults tak
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 import uuid
@@ -95,6 +96,13 @@ async def cluster(control_plane: ControlPlane | None, tmp_path: Path) -> AsyncIt
 @pytest.fixture
 async def namespace(cluster: Cluster) -> AsyncIterator[str]:
     """A namespace nobody else uses."""
+    async with new_namespace(cluster) as name:
+        yield name
+
+
+@contextlib.asynccontextmanager
+async def new_namespace(cluster: Cluster) -> AsyncIterator[str]:
+    """Made, and emptied after use."""
     name = f"test-{uuid.uuid4().hex[:10]}"
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
     async with cluster.session() as session:

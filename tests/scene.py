@@ -15,6 +15,7 @@ from tests.running import eventually
 CANARIES = "/apis/flagger.app/v1beta1/namespaces/{}/canaries"
 ROUTES = "/apis/networking.istio.io/v1/namespaces/{}/virtualservices"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
+AUTOSCALERS = "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers"
 ROLLBACKS = "/apis/pullback.dev/v1alpha1/namespaces/{}/rollbacks"
 
 

@@ -46,12 +46,11 @@ class KubernetesWorkloads:
         for document in await self._of(HORIZONTAL_POD_AUTOSCALERS, workload):
             behavior = (document.get("spec") or {}).get("behavior")
             if ((behavior or {}).get("scaleUp") or {}).get("selectPolicy") != "Disabled":
-                name = document["metadata"]["name"]
-                found.append(PausedScaler(HORIZONTAL_POD_AUTOSCALERS.kind, name, json.dumps(behavior)))
+                found.append(_lent(HORIZONTAL_POD_AUTOSCALERS, document, json.dumps(behavior)))
         for document in await self._of(SCALED_OBJECTS, workload):
             annotations = _annotations(document)
             if PAUSED_REPLICAS not in annotations and annotations.get(PAUSED, "").lower() != "true":
-                found.append(PausedScaler(SCALED_OBJECTS.kind, document["metadata"]["name"], "null"))
+                found.append(_lent(SCALED_OBJECTS, document, "null"))
         return tuple(found)
 
     async def paused(self, workload: Workload) -> tuple[PausedScaler, ...]:
@@ -60,10 +59,10 @@ class KubernetesWorkloads:
             for document in await self._of(resource, workload):
                 word = _annotations(document).get(LENT)
                 if word is not None:
-                    found.append(PausedScaler(resource.kind, document["metadata"]["name"], word))
+                    found.append(_lent(resource, document, word))
         return tuple(found)
 
-    async def pause(self, namespace: str, scaler: PausedScaler) -> None:
+    async def pause(self, scaler: PausedScaler) -> None:
         annotations = {LENT: scaler.original}
         body: dict[str, Any] = {"metadata": {"annotations": annotations}}
         if scaler.kind == HORIZONTAL_POD_AUTOSCALERS.kind:
@@ -72,13 +71,13 @@ class KubernetesWorkloads:
         else:
             annotations[PAUSED_REPLICAS] = "0"
         with contextlib.suppress(errors.Missing):
-            await self._client.merge(_resource(scaler), namespace, scaler.name, body)
+            await self._client.merge(_resource(scaler), scaler.namespace, scaler.name, body)
 
-    async def restore(self, namespace: str, scaler: PausedScaler) -> None:
+    async def restore(self, scaler: PausedScaler) -> None:
         """What stands on the autoscaler itself is put back. Without that note nothing of ours is left there."""
         resource = _resource(scaler)
         with contextlib.suppress(errors.Missing):
-            found, _ = await self._client.list(resource, namespace, fields=f"metadata.name={scaler.name}")
+            found, _ = await self._client.list(resource, scaler.namespace, fields=f"metadata.name={scaler.name}")
             word = _annotations(found[0]).get(LENT) if found else None
             if word is None:
                 return
@@ -88,7 +87,7 @@ class KubernetesWorkloads:
                 back += _written("/spec/behavior", _read(word))
             else:
                 back += _written(f"/metadata/annotations/{_escaped(PAUSED_REPLICAS)}", None)
-            await self._client.patch(resource, namespace, scaler.name, back)
+            await self._client.patch(resource, scaler.namespace, scaler.name, back)
 
     async def _of(self, resource: Resource, workload: Workload) -> list[dict[str, Any]]:
         try:
@@ -101,6 +100,11 @@ class KubernetesWorkloads:
 def _targets(document: Mapping[str, Any], workload: Workload) -> bool:
     target = (document.get("spec") or {}).get("scaleTargetRef") or {}
     return bool(target.get("name") == workload.name and target.get("kind", "Deployment") == "Deployment")
+
+
+def _lent(resource: Resource, document: Mapping[str, Any], original: str) -> PausedScaler:
+    metadata = document["metadata"]
+    return PausedScaler(resource.kind, metadata["namespace"], metadata["name"], original)
 
 
 def _annotations(document: Mapping[str, Any]) -> Mapping[str, str]:

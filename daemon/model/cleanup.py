@@ -50,9 +50,13 @@ class Nudge:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PausedScaler:
-    """An autoscaler that would have scaled the workload up again, and the JSON of what to put back (null: nothing)."""
+    """An autoscaler that would have scaled the workload up again, and the JSON of what to put back (null: nothing).
+
+    ``namespace`` is the workload's, which may be another than that of the canary's object.
+    """
 
     kind: str
+    namespace: str
     name: str
     original: str
     restored_at: datetime.datetime | None = None

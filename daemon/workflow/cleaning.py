@@ -77,7 +77,7 @@ class Cleaning:
         if workload is not None and self._left_alone(ref, records):
             for scaler in await self._workloads.paused(workload):
                 leadership.check()
-                await self._workloads.restore(ref.namespace, scaler)
+                await self._workloads.restore(scaler)
             self._looked.add(ref)
 
     def _records(self, ref: CanaryRef) -> list[Rollback]:
@@ -178,17 +178,17 @@ class Cleaning:
     async def _pause(self, record: Rollback, scalers: tuple[PausedScaler, ...], leadership: Leadership) -> None:
         self._looked.discard(record.canary)
         cleanup = _of(record)
-        held = {(one.kind, one.name) for one in cleanup.scalers if one.restored_at is None}
-        new = tuple(one for one in scalers if (one.kind, one.name) not in held)
+        held = {(one.kind, one.namespace, one.name) for one in cleanup.scalers if one.restored_at is None}
+        new = tuple(one for one in scalers if (one.kind, one.namespace, one.name) not in held)
         if new:
             await self._note(record, dataclasses.replace(cleanup, scalers=(*cleanup.scalers, *new)))
         for scaler in scalers:
             leadership.check()
-            await self._workloads.pause(record.namespace, scaler)
+            await self._workloads.pause(scaler)
 
     async def _restore(self, record: Rollback, scalers: tuple[PausedScaler, ...]) -> None:
         for scaler in scalers:
-            await self._workloads.restore(record.namespace, scaler)
+            await self._workloads.restore(scaler)
         now, cleanup = self._clock.now(), _of(record)
         restored = tuple(
             dataclasses.replace(one, restored_at=now) if one.restored_at is None else one for one in cleanup.scalers

@@ -16,9 +16,9 @@ from kubernetes_asyncio import client as k8s
 from daemon.sandbox.kubernetes_api import KubernetesApi
 from tests.cluster import TEST_NAMESPACE as NS
 from tests.kubernetes_calls import MERGE, Json, assert_status, call, made, patched, refused
+from tests.scene import AUTOSCALERS
 
 PODS = f"/api/v1/namespaces/{NS}/pods"
-AUTOSCALERS = "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers"
 SCALED = "/apis/keda.sh/v1alpha1/namespaces/{}/scaledobjects"
 
 

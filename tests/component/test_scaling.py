@@ -37,10 +37,9 @@ from tests import builders
 from tests.builders import Json
 from tests.cluster import ROOT, Cluster
 from tests.running import configuration
-from tests.scene import CANARIES, DEPLOYMENTS, Scene
+from tests.scene import AUTOSCALERS, CANARIES, DEPLOYMENTS, Scene
 from tests.unit import facts
 
-AUTOSCALERS = "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers"
 SCALED_OBJECTS = "/apis/keda.sh/v1alpha1/namespaces/{}/scaledobjects"
 
 BEHAVIORS: dict[str, Json | None] = {
@@ -86,12 +85,6 @@ class Lab:
         found = await self.scene.get(collection, scaler.name)
         return {"annotations": found["metadata"].get("annotations", {}), "spec": found["spec"]}
 
-    async def pause(self, scaler: PausedScaler) -> None:
-        await self.workloads.pause(self.scene.namespace, scaler)
-
-    async def restore(self, scaler: PausedScaler) -> None:
-        await self.workloads.restore(self.scene.namespace, scaler)
-
     async def only(self) -> PausedScaler:
         (scaler,) = await self.workloads.scalers(await self.workload())
         return scaler
@@ -128,8 +121,8 @@ async def test_only_what_scales_this_workload_up_is_found(lab: Lab) -> None:
     await lab.add_scaled_object("parked", annotations={PAUSED_REPLICAS: "2"})
     found = await lab.workloads.scalers(await lab.workload())
     assert found == (
-        PausedScaler("HorizontalPodAutoscaler", "podinfo", "null"),
-        PausedScaler("ScaledObject", "podinfo", "null"),
+        PausedScaler("HorizontalPodAutoscaler", lab.scene.namespace, "podinfo", "null"),
+        PausedScaler("ScaledObject", lab.scene.namespace, "podinfo", "null"),
     )
     assert await lab.workloads.paused(await lab.workload()) == ()
 
@@ -141,7 +134,7 @@ async def test_an_autoscaler_is_paused_and_put_back_exactly_as_it_was(lab: Lab, 
     scaler = await lab.only()
     before = await lab.look(scaler)
     for _ in range(2):  # who died after the write does it again
-        await lab.pause(scaler)
+        await lab.workloads.pause(scaler)
         paused = await lab.look(scaler)
         assert paused["spec"]["behavior"]["scaleUp"]["selectPolicy"] == "Disabled"
         assert paused["spec"] | {"behavior": None} == before["spec"] | {"behavior": None}
@@ -149,7 +142,7 @@ async def test_an_autoscaler_is_paused_and_put_back_exactly_as_it_was(lab: Lab, 
         assert await lab.workloads.scalers(await lab.workload()) == ()
         assert await lab.workloads.paused(await lab.workload()) == (scaler,)
     for _ in range(2):
-        await lab.restore(scaler)
+        await lab.workloads.restore(scaler)
         assert await lab.look(scaler) == before
         assert await lab.workloads.scalers(await lab.workload()) == (scaler,)
         assert await lab.workloads.paused(await lab.workload()) == ()
@@ -160,14 +153,14 @@ async def test_a_scaled_object_is_paused_and_put_back_exactly_as_it_was(lab: Lab
     scaler = await lab.only()
     before = await lab.look(scaler)
     for _ in range(2):
-        await lab.pause(scaler)
+        await lab.workloads.pause(scaler)
         paused = await lab.look(scaler)
         assert paused["annotations"] == {"team": "shop", PAUSED_REPLICAS: "0", LENT: "null"}
         assert paused["spec"] == before["spec"]
         assert await lab.workloads.scalers(await lab.workload()) == ()
         assert await lab.workloads.paused(await lab.workload()) == (scaler,)
     for _ in range(2):
-        await lab.restore(scaler)
+        await lab.workloads.restore(scaler)
         assert await lab.look(scaler) == before
 
 
@@ -177,7 +170,7 @@ async def test_what_was_never_paused_by_us_or_is_anothers_by_now_stays_as_it_is(
     await lab.add_scaled_object()
     for scaler in await lab.workloads.scalers(await lab.workload()):
         before = await lab.look(scaler)
-        await lab.restore(PausedScaler(scaler.kind, scaler.name, '{"scaleUp": {"selectPolicy": "Max"}}'))
+        await lab.workloads.restore(dataclasses.replace(scaler, original='{"scaleUp": {"selectPolicy": "Max"}}'))
         assert await lab.look(scaler) == before
 
 
@@ -185,20 +178,20 @@ async def test_what_the_autoscaler_itself_says_is_put_back_without_our_record(la
     await lab.add_autoscaler(behavior=BEHAVIORS["of its own"])
     scaler = await lab.only()
     before = await lab.look(scaler)
-    await lab.pause(scaler)
+    await lab.workloads.pause(scaler)
     (found,) = await lab.workloads.paused(await lab.workload())
-    await lab.restore(PausedScaler(found.kind, found.name, "null"))
+    await lab.workloads.restore(dataclasses.replace(found, original="null"))
     assert await lab.look(scaler) == before
 
 
 async def test_who_was_paused_taken_back_and_paused_again_gets_what_was_there_last(lab: Lab) -> None:
     await lab.add_autoscaler()
-    await lab.pause(await lab.only())
+    await lab.workloads.pause(await lab.only())
     await lab.scene.merge(AUTOSCALERS, "podinfo", {"spec": {"behavior": BEHAVIORS["of its own"]}})
     again = await lab.only()
     taken_back = (await lab.look(again))["spec"]
-    await lab.pause(again)
-    await lab.restore(again)
+    await lab.workloads.pause(again)
+    await lab.workloads.restore(again)
     assert (await lab.look(again))["spec"] == taken_back
 
 
@@ -206,17 +199,17 @@ async def test_a_note_that_somebody_has_garbled_still_ends_the_pause(lab: Lab) -
     await lab.add_autoscaler()
     scaler = await lab.only()
     before = await lab.look(scaler)
-    await lab.pause(scaler)
+    await lab.workloads.pause(scaler)
     await lab.scene.merge(AUTOSCALERS, "podinfo", {"metadata": {"annotations": {LENT: "{no json"}}})
-    await lab.restore(scaler)
+    await lab.workloads.restore(scaler)
     assert await lab.look(scaler) == before
 
 
 @pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "ScaledObject"])
 async def test_one_that_is_gone_is_no_error(lab: Lab, kind: str) -> None:
-    gone = PausedScaler(kind, "gone", "null")
-    await lab.pause(gone)
-    await lab.restore(gone)
+    gone = PausedScaler(kind, lab.scene.namespace, "gone", "null")
+    await lab.workloads.pause(gone)
+    await lab.workloads.restore(gone)
 
 
 async def test_where_keda_is_not_installed_the_autoscalers_are_found_all_the_same(tmp_path: Path) -> None:
@@ -230,11 +223,11 @@ async def test_where_keda_is_not_installed_the_autoscalers_are_found_all_the_sam
         await lab.add_autoscaler()
         scaler = await lab.only()
         assert scaler.kind == "HorizontalPodAutoscaler"
-        await lab.pause(scaler)
+        await lab.workloads.pause(scaler)
         assert await lab.workloads.paused(await lab.workload()) == (scaler,)
-        absent = PausedScaler("ScaledObject", "podinfo", "null")
-        await lab.pause(absent)
-        await lab.restore(absent)
+        absent = PausedScaler("ScaledObject", "shop", "podinfo", "null")
+        await lab.workloads.pause(absent)
+        await lab.workloads.restore(absent)
         asked = api.requests.matching(path=SCALED_OBJECTS.format("shop"))
         assert asked
         assert {call.status for call in asked} == {404}
@@ -255,7 +248,7 @@ async def test_autoscalers_whose_record_was_deleted_go_on_as_before(
         leadership = Leadership(asyncio.get_running_loop().time, math.inf)
         for restarted in (True, False):
             for scaler in scalers:
-                await lab.pause(scaler)
+                await lab.workloads.pause(scaler)
             record = facts.record(
                 RollbackPhase.COMPLETED, namespace=ref.namespace, canary=ref,
                 cleanup=Cleanup(CleanupState.DONE, "", facts.after(70), scalers=scalers),

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import pytest
+
 from tests import builders
-from tests.cluster import Cluster
+from tests.cluster import Cluster, new_namespace
 from tests.component import undriven
 from tests.component.staged_release import REVISIONS
 from tests.component.undriven import NAME, shares
 from tests.running import Daemon, eventually, running
-from tests.scene import DEPLOYMENTS, ROUTES, Scene
+from tests.scene import AUTOSCALERS, DEPLOYMENTS, ROUTES, Scene
+
+
+@pytest.fixture
+async def apps(cluster: Cluster, http: aiohttp.ClientSession) -> AsyncIterator[Scene]:
+    """A second namespace."""
+    async with new_namespace(cluster) as name:
+        yield Scene(http, name)
 
 
 def by_version(scene: Scene, version: str, **labels: str) -> dict[str, Any]:
@@ -59,6 +71,36 @@ async def test_the_canary_is_scaled_down_once_zero_is_proved(cluster: Cluster, s
 
         await eventually(scaled)
     assert (await scene.get(DEPLOYMENTS, f"{NAME}-stable"))["spec"]["replicas"] == 2
+
+
+async def test_pods_and_autoscalers_are_looked_for_where_the_services_are_and_nowhere_else(
+    cluster: Cluster, scene: Scene, apps: Scene, tmp_path: Path
+) -> None:
+    """Routes often stand in a namespace of the gateway's own."""
+    for track, version in (("stable", "v3"), ("canary", "v4")):
+        await apps.create(DEPLOYMENTS, undriven.workload(apps.namespace, track, version))
+    await apps.create(undriven.RULES, undriven.rule(apps.namespace))
+    text = json.dumps(undriven.routes(scene.namespace, 5))
+    here, there = json.dumps(NAME), json.dumps(f"{NAME}.{apps.namespace}.svc.cluster.local")
+    await scene.create(ROUTES, json.loads(text.replace(f'"host": {here}', f'"host": {there}')))
+    spec = {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": f"{NAME}-canary"},
+            "maxReplicas": 5}  # fmt: skip
+    for place in (apps, scene):
+        await place.create(AUTOSCALERS, {
+            "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "canary"},
+            "spec": spec,
+        })  # fmt: skip
+    async with running(cluster, tmp_path) as daemon:
+        assert await fire(daemon, builders.alert(scene.namespace, NAME)) == "ROLL_BACK alert-fires"
+
+        async def scaled_down() -> bool:
+            return bool((await apps.get(DEPLOYMENTS, f"{NAME}-canary"))["spec"]["replicas"] == 0)
+
+        await eventually(scaled_down)
+        theirs = (await apps.get(AUTOSCALERS, "canary"))["spec"]["behavior"]
+        assert theirs["scaleUp"]["selectPolicy"] == "Disabled"
+        assert "behavior" not in (await scene.get(AUTOSCALERS, "canary"))["spec"]
+        assert (await scene.record())["status"]["cleanup"]["scalers"][0]["namespace"] == apps.namespace
 
 
 async def test_it_is_held_at_zero_until_another_version_comes(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from tests.unit import facts
 
 WAITING = Cleanup(CleanupState.WAITING, "", facts.after(61), template="t1")
 KEPT = KeptEvidence("podinfo-evidence", facts.after(65), 2, ())
-KEDA = PausedScaler("ScaledObject", "podinfo", "null")
+KEDA = PausedScaler("ScaledObject", "shop", "podinfo", "null")
 
 
 def record(cleanup: Cleanup | None = WAITING, **changes: Any) -> Rollback:

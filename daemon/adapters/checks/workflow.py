@@ -121,7 +121,7 @@ class WorkflowCheck:
 
     async def _of_template(self, subject: Subject) -> tuple[str, str]:
         where, name = self._options.commit, subject.canary.workload
-        document = await self._client.get(DEPLOYMENTS, subject.canary.ref.namespace, name)
+        document = await self._client.get(DEPLOYMENTS, subject.canary.workload_namespace, name)
         if read_workload(document).template != subject.template:
             raise _Undecided(f"the Deployment {name} has changed meanwhile")
         metadata = ((document.get("spec") or {}).get("template") or {}).get("metadata") or {}

@@ -41,8 +41,8 @@ def read_evidence(said: Any) -> KeptEvidence | None:
     )
 
 
-def read_cleanup(said: Any) -> Cleanup | None:
-    """None for nothing, and for a state that this version does not know."""
+def read_cleanup(said: Any, namespace: str) -> Cleanup | None:
+    """``namespace`` is the record's. None for nothing, and for a state that this version does not know."""
     at = fields.moment(said, "at")
     state = next((one for one in CleanupState if one.value == said.get("state")), None) if at is not None else None
     if at is None or state is None:
@@ -59,7 +59,7 @@ def read_cleanup(said: Any) -> Cleanup | None:
             set_at=fields.moment(nudge, "setAt"),
             restored_at=fields.moment(nudge, "restoredAt"),
         ),
-        scalers=tuple(_read_scaler(one) for one in said.get("scalers") or ()),
+        scalers=tuple(_read_scaler(one, namespace) for one in said.get("scalers") or ()),
         scaled_down=fields.number(said, "scaledDown"),
         scaled_from=fields.number(said, "scaledFrom"),
     )  # fmt: skip
@@ -105,14 +105,16 @@ def _cleanup(cleanup: Cleanup) -> dict[str, Any]:
 
 
 def _scaler(one: PausedScaler) -> dict[str, Any]:
-    return fields.there(
-        {"kind": one.kind, "name": one.name, "original": one.original, "restoredAt": fields.written(one.restored_at)}
-    )
+    return fields.there({
+        "kind": one.kind, "namespace": one.namespace, "name": one.name, "original": one.original,
+        "restoredAt": fields.written(one.restored_at),
+    })  # fmt: skip
 
 
-def _read_scaler(one: Mapping[str, Any]) -> PausedScaler:
+def _read_scaler(one: Mapping[str, Any], namespace: str) -> PausedScaler:
     return PausedScaler(
         kind=fields.text(one, "kind"),
+        namespace=fields.text(one, "namespace") or namespace,
         name=fields.text(one, "name"),
         original=fields.text(one, "original"),
         restored_at=fields.moment(one, "restoredAt"),

@@ -57,7 +57,7 @@ def read_rollback(document: Mapping[str, Any]) -> Rollback:
         message=str(status.get("message") or ""),
         severity=fields.member(Severity, spec.get("severity"), None),
         evidence=aftermath.read_evidence(status.get("evidence")),
-        cleanup=aftermath.read_cleanup(status.get("cleanup")),
+        cleanup=aftermath.read_cleanup(status.get("cleanup"), metadata["namespace"]),
         notices=aftermath.read_notices(status.get("notices")),
         released_by=fields.text(annotations, RELEASED_BY).strip(),
         released_reason=fields.text(annotations, RELEASED_REASON).strip(),
