@@ -11,7 +11,6 @@ from daemon.model.canary import CanaryRef
 from daemon.model.history import Filter
 from daemon.model.rollback import FINISHED, RollbackPhase
 from daemon.policy import phrasing
-from daemon.policy.answering import duration
 from daemon.web import page
 from daemon.web.page import Element, element
 from daemon.web.promises import Rooms
@@ -191,7 +190,7 @@ def _ended(rollbacks: Sequence[Shown]) -> Element:
             (
                 phrasing.clock(one["received"]), _link(one["namespace"], one["canary"],
                 f"{one['namespace']}/{one['canary']}"), one["revision"] or "?", one["phase"], one["reason"],
-                *(duration(seconds) if seconds is not None else "-"
+                *(f"{seconds:.3g} s" if seconds is not None else "-"
                   for seconds in (one["secondsToZero"], one["secondsToProof"])),
                 str(one["holds"] or "-"),
             ) for one in rollbacks

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from daemon.model.canary import CanaryRef
-from daemon.web import console, queries
+from daemon.web import challenging, console, queries
 from daemon.web.promises import Rooms
 
 
@@ -73,10 +73,7 @@ class Reading:
     async def _answer(self, request: web.Request, shown: Callable[[], Awaitable[web.Response]]) -> web.Response:
         if not self._rooms.console.accept(request.headers.get("Authorization", "")):
             self._rooms.refused(request.path, "no valid credentials")
-            return web.json_response(
-                {"error": "expected valid credentials; see web.console in the configuration"},
-                status=401, headers={"WWW-Authenticate": 'Bearer realm="pullback", Basic realm="pullback"'},
-            )  # fmt: skip
+            return challenging.unauthorized("expected valid credentials; see web.console in the configuration")
         try:
             return await shown()
         except queries.BadQueryError as problem:

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from daemon.model.signal import HookType
-from daemon.web import alertmanager, flagger
+from daemon.web import alertmanager, challenging, flagger
 from daemon.web.promises import AlertAnswer, Bounds, GroupAnswer, Rooms
 
 LINE = 1024
@@ -119,8 +119,7 @@ def _line(status: int, text: str) -> web.Response:
 
 
 def _unauthorized(*, close: bool = False) -> web.Response:
-    response = _problem(401, "expected valid credentials: a bearer token, or basic auth")
-    response.headers["WWW-Authenticate"] = 'Bearer realm="pullback", Basic realm="pullback"'
+    response = challenging.unauthorized("expected valid credentials: a bearer token, or basic auth")
     if close:
         response.force_close()
     return response
