@@ -20,6 +20,8 @@ _ABREAST = 32
 """Runs at the same time, over all canaries."""
 _LONG = 90.0
 """Seconds: what may take longer is waited for, not worked at."""
+_LATE = 600.0
+"""Seconds for which an answer that came after its asker had gone is kept for the next one."""
 _KEPT = 100_000
 """Results kept: the oldest go first."""
 
@@ -34,6 +36,10 @@ class _Known:
     ended: float = 0.0
     began: datetime.datetime | None = None
     task: "asyncio.Task[None] | None" = None
+    missed: bool = False
+    """Whoever asked has gone without the answer of the run that is under way."""
+    late: bool = False
+    """The finding is such an answer, and nobody has been told of it yet."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,7 +80,9 @@ class Checking:
         oldest: float | None = None,
     ) -> tuple[CheckResult, ...]:
         """What is known of each after at most ``within`` seconds. ``passed`` has what a record says has passed for
-        this very revision. ``oldest``: of a criterion, what was seen longer ago (seconds) counts as not known."""
+        this very revision. ``oldest``: of a criterion, what was seen longer ago (seconds) counts as not known. What
+        came too late for the last look counts at this one all the same: what takes longer than every look would
+        otherwise never be known."""
         running = []
         for name in names:
             known = self._of(gate, name, subject)
@@ -85,15 +93,17 @@ class Checking:
                 running.append(known.task)
         if running:
             await asyncio.wait(running, timeout=within)
-        return tuple(
-            dataclasses.replace(one, finding=None) if self._is_too_old(one, oldest) else one
-            for one in self.known(gate, names, subject)
-        )
+        return tuple(self._told(name, self._of(gate, name, subject), oldest) for name in names)
 
-    def _is_too_old(self, result: CheckResult, oldest: float | None) -> bool:
-        if oldest is None or result.at is None or self._checks[result.name].once:
-            return False
-        return (self._clock.now() - result.at).total_seconds() > oldest
+    def _told(self, name: str, known: _Known, oldest: float | None) -> CheckResult:
+        result = self._result(name, known)
+        if oldest is not None and known.late:
+            oldest = max(oldest, _LATE)
+        known.late, known.missed = False, known.task is not None
+        if oldest is None or result.at is None or self._checks[name].once:
+            return result
+        too_old = (self._clock.now() - result.at).total_seconds() > oldest
+        return dataclasses.replace(result, finding=None) if too_old else result
 
     def begin(self, gate: str, name: str, subject: Subject) -> CheckResult:
         """Starts a load, once for each weight, and returns what is known of it now."""
@@ -161,10 +171,10 @@ class Checking:
         try:
             async with self._lane(name):
                 finding = await self._find(name, subject)
-            known.finding, known.at = finding, self._clock.now()
+            known.finding, known.at, known.late = finding, self._clock.now(), known.missed
         finally:
             known.ended = asyncio.get_running_loop().time()
-            known.task = known.began = None
+            known.task, known.began, known.missed = None, None, False
         self.heard(gate, subject, self._result(name, known))
 
     def _lane(self, name: str) -> contextlib.AbstractAsyncContextManager[object]:

@@ -150,6 +150,31 @@ def test_an_increase_opens_on_no_criterion_that_was_seen_too_long_ago() -> None:
     assert known.began is not None
 
 
+def increase(stage: Stage, wait: float) -> CheckResult:
+    """What an increase is told of a criterion; then ``wait`` seconds pass."""
+    (known,) = stage.do(stage.checking.look("increase", ["errors"], HERE, within=0.8, passed={}, oldest=10.0), wait)
+    assert isinstance(known, CheckResult)
+    return known
+
+
+def test_an_answer_that_came_after_its_hook_had_gone_counts_at_the_next_one() -> None:
+    """Or a Prometheus that takes a second would hold every gate closed that is asked every half minute, for ever."""
+    stage = Stage(errors=Probe(once=False, takes=1.0, says=one_after_another(PASSED, FAILED, PASSED, PASSED)))
+    assert increase(stage, wait=30).finding is None
+    assert increase(stage, wait=30) == CheckResult("errors", PASSED, facts.after(1), facts.after(30))
+    assert increase(stage, wait=900).finding == FAILED
+    assert increase(stage, wait=5).finding is None  # nobody asked for a quarter of an hour: that is no answer
+
+
+def test_an_answer_that_came_late_counts_once() -> None:
+    probe = Probe(once=False, takes=1.0)
+    stage = Stage(errors=probe)
+    increase(stage, wait=30)
+    probe.takes, probe.timeout = 100.0, 200.0
+    assert increase(stage, wait=30).finding == PASSED
+    assert increase(stage, wait=100).finding is None
+
+
 @pytest.mark.parametrize("finding", [FAILED, UNDECIDED])
 def test_what_did_not_pass_is_tried_again_after_the_pause(finding: Finding) -> None:
     probe = Probe(says=one_after_another(finding, PASSED))
