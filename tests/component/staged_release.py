@@ -32,10 +32,11 @@ INITIALIZED = ("full-life", "Initialization done!")
 
 @dataclasses.dataclass(slots=True)
 class Surroundings:
-    """What checks ask: a smoke test, and a Prometheus that knows one number."""
+    """What checks ask: a smoke test, what makes load, and a Prometheus that knows one number."""
 
     url: str = ""
     smoke: int = 200
+    load: int = 202
     errors: float | None = 0.0
     """Percent; None: no data."""
     prometheus_down: bool = False
@@ -45,7 +46,7 @@ class Surroundings:
     most_at_once: dict[str, int] = dataclasses.field(default_factory=dict)
 
     async def handle(self, request: web.Request) -> web.Response:
-        kind = "smoke" if request.path == "/smoke" else "prometheus"
+        kind = request.path[1:] if request.path in {"/smoke", "/load"} else "prometheus"
         self.asked[kind] = self.asked.get(kind, 0) + 1
         self.at_once[kind] = self.at_once.get(kind, 0) + 1
         self.most_at_once[kind] = max(self.most_at_once.get(kind, 0), self.at_once[kind])
@@ -56,6 +57,8 @@ class Surroundings:
             self.at_once[kind] -= 1
 
     def _answer(self, kind: str) -> web.Response:
+        if kind == "load":
+            return web.Response(status=self.load, text="ok")
         if kind == "smoke":
             return web.Response(status=self.smoke, text="ok")
         if self.prometheus_down:
@@ -84,6 +87,7 @@ def settings(stub: Surroundings, *, soak: float = SOAK, **promotion: Any) -> dic
             "recheck": 0.05,
             "checks": {
                 "smoke": {"kind": "http", "url": f"{stub.url}/smoke"},
+                "load": {"kind": "http", "url": f"{stub.url}/load", "method": "POST"},
                 "error-rate": {"kind": "promql", "url": stub.url, "query": "errors[$window]", "max": 0.5},
             },
             "profiles": {"default": {"pre_rollout": ["smoke"], "rollout": ["error-rate"]}},

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.sandbox.processes import free_port
 from tests import builders
 from tests.cluster import Cluster
 from tests.component.flagger_fight import ZERO, ago, hooks_in, raises_in
@@ -163,6 +164,30 @@ async def test_without_a_gate_to_wait_at_not_knowing_is_no_pass(
         release.stub.prometheus_down = True
         await asyncio.sleep(0.06)
         assert "rollout 403" in hooks_in(await release.here.tick())
+
+
+async def test_load_is_made_once_at_each_weight_and_its_result_counts(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    async with staged(cluster, scene, tmp_path, gates={"profiles": {"default": {"load": "load"}}}) as release:
+        await release.until("WaitingPromotion")
+        assert release.stub.asked["load"] == 3
+        await release.here.lab.push("3")
+        release.stub.load = 500
+        told = await release.until("Failed")
+        assert raises_in(told) == ["weights=95/5"]
+        said = "\n".join(lines(await release.record("Failed"), "hook"))
+        assert "rollout answered 403 check-failed: load: POST" in said
+
+
+async def test_a_load_generator_that_is_down_fails_no_canary(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
+    down = {"kind": "http", "method": "POST", "url": f"http://127.0.0.1:{free_port()}/"}
+    gates = {"checks": {"load": down}, "profiles": {"default": {"load": "load"}}}
+    async with staged(cluster, scene, tmp_path, gates=gates) as release:
+        told = await release.until("WaitingPromotion")
+        assert "rollout 403" not in hooks_in(told)
+        said = "\n".join(lines(await release.record("Analysing"), "hook"))
+        assert "rollout answered 200 check-undecided: load: cannot know: POST http://127.0.0.1" in said
 
 
 async def test_a_pause_holds_it_and_resuming_lets_it_go_on(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
