@@ -143,6 +143,13 @@ class Workload:
     """Its controller has written a status: before that, nobody knows how many of its pods are ready."""
     template_since: datetime.datetime | None = None
     """When the pod template was last written, as far as the object tells."""
+    init_images: tuple[str, ...] = ()
+    """Of what runs before it: released with it, and no version of it."""
+
+    @property
+    def released(self) -> tuple[str, ...]:
+        """Every image that is released with it, those that serve first."""
+        return (*self.images, *self.init_images)
 
     @property
     def version(self) -> tuple[object, ...]:

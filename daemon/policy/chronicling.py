@@ -74,7 +74,7 @@ def new_record(seen: Sighting, records: Iterable[CanaryRevision], *, asked: bool
         canary=canary.ref,
         canary_uid=canary.uid,
         template=workload.template,
-        images=workload.images,
+        images=workload.released,
         canary_kind=canary.object_kind,
     )
 

@@ -179,7 +179,7 @@ def names_of(kind: HookType, profile: Profile | None) -> tuple[str, ...]:
 def _released(record: CanaryRevision | None, workload: Workload | None) -> tuple[str, tuple[str, ...]]:
     if record is not None:
         return record.template, record.images
-    return (workload.template, workload.images) if workload is not None else ("", ())
+    return (workload.template, workload.released) if workload is not None else ("", ())
 
 
 def passed_of(record: CanaryRevision | None) -> dict[str, Finding]:

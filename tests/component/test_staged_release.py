@@ -111,6 +111,17 @@ async def test_waiting_at_confirm_rollout_counts_against_nothing(
         assert release.stub.asked["smoke"] == asked  # what passed is not asked again, at pre-rollout neither
 
 
+async def test_the_images_of_a_revision_are_those_of_its_init_containers_too(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    async with staged(cluster, scene, tmp_path) as release:
+        migration = {"initContainers": [{"name": "migrate", "image": "registry.example/migrate:2"}]}
+        await scene.merge(DEPLOYMENTS, "podinfo", {"spec": {"template": {"spec": migration}}})
+        await release.until_weight(5)
+        record = await release.record("Analysing")
+        assert record["spec"]["images"] == ["podinfo:2", "registry.example/migrate:2"]
+
+
 async def test_criteria_that_fail_at_a_quarter_end_at_zero(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
     async with staged(cluster, scene, tmp_path) as release:
         await release.until_weight(25)
