@@ -15,6 +15,7 @@ from daemon import ports
 from daemon.model import errors
 from daemon.model.canary import CanaryRef
 from daemon.model.checking import CheckResult, CheckState, Finding, Subject
+from daemon.policy.answering import duration
 
 _ABREAST = 32
 """Runs at the same time, over all canaries."""
@@ -34,6 +35,8 @@ class _Known:
     finding: Finding | None = None
     at: datetime.datetime | None = None
     ended: float = 0.0
+    pause: float = 0.0
+    """Seconds that whoever was asked wants to be left alone for."""
     began: datetime.datetime | None = None
     task: "asyncio.Task[None] | None" = None
     missed: bool = False
@@ -109,7 +112,7 @@ class Checking:
         """Starts a load, once for each weight, and returns what is known of it now."""
         known = self._at((subject.canary.ref, name, f"{subject.template} {subject.run} load {subject.weight:g}"))
         undecided = known.finding is not None and known.finding.state is CheckState.UNDECIDED
-        rested = asyncio.get_running_loop().time() - known.ended >= self._pace.retry
+        rested = asyncio.get_running_loop().time() - known.ended >= max(self._pace.retry, known.pause)
         if known.task is None and (known.finding is None or (undecided and rested)):
             self._begin(gate, name, subject, known)
         return self._result(name, known)
@@ -160,7 +163,7 @@ class Checking:
         if check.once and known.finding.state is CheckState.PASSED:
             return False
         pause = self._pace.retry if check.once else self._pace.recheck
-        return asyncio.get_running_loop().time() - known.ended >= pause
+        return asyncio.get_running_loop().time() - known.ended >= max(pause, known.pause)
 
     def _begin(self, gate: str, name: str, subject: Subject, known: _Known) -> None:
         known.began = self._clock.now()
@@ -170,7 +173,7 @@ class Checking:
     async def _run(self, gate: str, name: str, subject: Subject, known: _Known) -> None:
         try:
             async with self._lane(name):
-                finding = await self._find(name, subject)
+                finding, known.pause = await self._find(name, subject)
             known.finding, known.at, known.late = finding, self._clock.now(), known.missed
         finally:
             known.ended = asyncio.get_running_loop().time()
@@ -181,18 +184,23 @@ class Checking:
         """A Job that is waited for costs nothing, and must keep no criterion of another canary from being asked."""
         return contextlib.nullcontext() if self._checks[name].timeout > _LONG else self._lanes
 
-    async def _find(self, name: str, subject: Subject) -> Finding:
+    async def _find(self, name: str, subject: Subject) -> tuple[Finding, float]:
+        """Also for how long (seconds) not to ask again."""
         check = self._checks[name]
         try:
             async with asyncio.timeout(check.timeout):
-                return await check.run(subject)
+                return await check.run(subject), 0.0
+        except errors.Throttled as error:
+            asked = f"asked for a pause of {duration(error.retry_after)}"
+            return Finding(CheckState.UNDECIDED, f"cannot know: {error}; {asked}"), error.retry_after
         except errors.NeighbourError as error:
-            return Finding(CheckState.UNDECIDED, f"cannot know: {error}")
+            problem = str(error)
         except TimeoutError:
-            return Finding(CheckState.UNDECIDED, f"cannot know: no answer within {check.timeout:g} s")
+            problem = f"no answer within {check.timeout:g} s"
         except Exception as error:  # noqa: BLE001 - told, and no gate opens on it: a bug in one check ends no gate
             self._observer.pass_failed(subject.canary.ref, error)
-            return Finding(CheckState.UNDECIDED, f"cannot know: {type(error).__name__} in the check itself")
+            problem = f"{type(error).__name__} in the check itself"
+        return Finding(CheckState.UNDECIDED, f"cannot know: {problem}"), 0.0
 
     @staticmethod
     def _result(name: str, known: _Known) -> CheckResult:

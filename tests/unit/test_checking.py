@@ -228,6 +228,21 @@ def test_what_could_not_be_found_out_decides_nothing_and_is_nobodys_bug() -> Non
     assert stage.observer.told == []
 
 
+@pytest.mark.parametrize("once", [True, False])
+def test_a_neighbour_that_asks_for_a_pause_gets_it(once: bool) -> None:
+    """GitHub blocks whoever goes on asking; and a registry's limit does not end sooner for it."""
+    probe = Probe(once=once, says=one_after_another(errors.Throttled("registry: HTTP 429", 300.0), PASSED, FAILED))
+    stage = Stage(asks=probe)
+    stage.look("asks", wait=299)
+    assert stage.look("asks", wait=1)[1] == {"asks": CheckState.UNDECIDED}
+    assert probe.runs == 1
+    (told,) = stage.checking.known("pre-rollout", ("asks",), HERE)
+    assert told.finding is not None
+    assert told.finding.detail == "cannot know: registry: HTTP 429; asked for a pause of 5 min"
+    assert stage.look("asks", wait=30)[1] == {"asks": CheckState.PASSED}
+    assert stage.look("asks")[1] == {"asks": CheckState.PASSED if once else CheckState.FAILED}  # that pause is over
+
+
 def test_a_bug_in_a_check_decides_nothing_and_is_told() -> None:
     bug = KeyError("x")
     stage = Stage(buggy=Probe(says=one_after_another(bug, PASSED)), fine=Probe())
