@@ -195,7 +195,7 @@ class Canary:
     configs: str = ""
     """A hash of the ConfigMaps and Secrets that belong to the revision; empty where the controller tracks none."""
     hooks: frozenset[str] = frozenset()
-    """Types of the webhooks its analysis calls, whoever answers them."""
+    """Types of the webhooks by which its analysis asks us: what another server opens waits for nobody here."""
     profile: str = ""
     """Which profile of the configuration its gates follow; empty: the default."""
     approval: Approval | None = None

@@ -33,7 +33,7 @@ def unasked(seen: GateEvidence) -> Answer | None:
         return None
     return no(
         Verdict.IGNORE, Reason.APPROVAL_MISSING,
-        "an approval is required, but the Canary has no confirm-promotion hook that would ask for it",
+        "an approval is required, but no confirm-promotion hook of the Canary asks Pullback for it",
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from daemon.sandbox.processes import free_port
 from tests import builders
 from tests.cluster import Cluster
 from tests.component.flagger_fight import ZERO, ago, hooks_in, raises_in
-from tests.component.staged_release import SOAK, lines, moment, staged, weights
+from tests.component.staged_release import SOAK, Release, lines, moment, staged, weights
 from tests.running import eventually
 from tests.scene import DEPLOYMENTS, Scene
 
@@ -199,6 +199,35 @@ async def test_a_load_generator_that_is_down_fails_no_canary(cluster: Cluster, s
         assert "rollout 403" not in hooks_in(told)
         said = "\n".join(lines(await release.record("Analysing"), "hook"))
         assert "rollout answered 200 check-undecided: load: cannot know: POST http://127.0.0.1" in said
+
+
+async def elsewhere(release: Release, kind: str) -> None:
+    """Somebody else's server answers the hook of this type."""
+    canary = await release.here.lab.canary()
+    hooks = [one if one["type"] != kind else {**one, "url": f"{release.stub.url}/load"}
+             for one in canary["spec"]["analysis"]["webhooks"]]  # fmt: skip
+    await release.here.lab.edit_canary({"analysis": {"webhooks": hooks}})
+
+
+async def test_a_gate_that_somebody_else_answers_waits_for_nothing_of_ours(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    async with staged(cluster, scene, tmp_path) as release:
+        await elsewhere(release, "confirm-traffic-increase")
+        await release.until_weight(5)
+        release.stub.prometheus_down = True
+        await asyncio.sleep(0.06)
+        assert "rollout 403" in hooks_in(await release.here.tick())
+
+
+async def test_an_approval_that_somebody_else_is_asked_for_is_required_before_the_last_increase(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    async with staged(cluster, scene, tmp_path) as release:
+        await elsewhere(release, "confirm-promotion")
+        await release.until_weight(50)
+        await asyncio.sleep(SOAK)
+        assert await release.refused("confirm-traffic-increase") == "approval-missing"
 
 
 async def test_a_pause_holds_it_and_resuming_lets_it_go_on(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:

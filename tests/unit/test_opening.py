@@ -105,7 +105,7 @@ TOLD: dict[str, tuple[Gate, GateEvidence, bool, Reason, str]] = {
          "climbs again")),
     "the last increase, and no hook that would ask for the approval": (
         increase, evidence(canary={"steps": (5.0,)}), False, Reason.APPROVAL_MISSING,
-        "an approval is required, but the Canary has no confirm-promotion hook that would ask for it"),
+        "an approval is required, but no confirm-promotion hook of the Canary asks Pullback for it"),
     "a named person has said to go on to 25%": (
         increase, soaking(canary={"advance": revisions.advance(25)}), True, Reason.OPEN, "passed: errors"),
     "a named person has said to go on to 20%, which is no step": (
