@@ -15,6 +15,9 @@ DRILL = "pullback.dev/drill"
 """On a Canary that ``pullback drill`` has made, and only counted where ``spec.suspend`` keeps Flagger off it: what
 Flagger drives is never a drill's."""
 
+HOOKS = "/webhooks/flagger/"
+"""By its path a hook of ours is told, followed by its type: that is our contract, and no name of a host is."""
+
 NOT_THERE = "none"
 _PHASES = {phase.value: phase for phase in CanaryPhase}
 
@@ -78,9 +81,10 @@ def _digest(configs: Any) -> str:
 
 
 def _hook_types(analysis: Mapping[str, Any]) -> list[str]:
-    webhooks = analysis.get("webhooks") or ()
+    webhooks = [one for one in analysis.get("webhooks") or () if isinstance(one, dict)]
     # Flagger's own default for a webhook without a type.
-    return [str(one.get("type") or "rollout") for one in webhooks if isinstance(one, dict)]
+    asked = [(str(one.get("type") or "rollout"), str(one.get("url") or "")) for one in webhooks]
+    return [kind for kind, url in asked if url.partition("?")[0].endswith(HOOKS + kind)]
 
 
 def _lent(annotations: Mapping[str, str]) -> LentDeadline | None:

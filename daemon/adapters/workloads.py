@@ -19,13 +19,13 @@ def read_workload(document: Mapping[str, Any]) -> Workload:
     spec = document.get("spec") or {}
     status = document.get("status") or {}
     template = spec.get("template") or {}
-    containers = (template.get("spec") or {}).get("containers") or ()
+    pod = template.get("spec") or {}
     replicas = spec.get("replicas")
     return Workload(
         namespace=metadata.get("namespace", ""),
         name=metadata["name"],
         labels=dict((template.get("metadata") or {}).get("labels") or {}),
-        images=tuple(str(container.get("image") or "") for container in containers),
+        images=_images(pod, "containers"),
         replicas=1 if replicas is None else int(replicas),
         ready_replicas=int(status.get("readyReplicas") or 0),
         generation=int(metadata.get("generation") or 0),
@@ -34,7 +34,12 @@ def read_workload(document: Mapping[str, Any]) -> Workload:
         revision_number=str((metadata.get("annotations") or {}).get(REVISION_NUMBER) or ""),
         observed=bool(status.get("observedGeneration")),
         template_since=template_since(metadata),
+        init_images=_images(pod, "initContainers"),
     )
+
+
+def _images(pod: Mapping[str, Any], part: str) -> tuple[str, ...]:
+    return tuple(str(container.get("image") or "") for container in pod.get(part) or ())
 
 
 def template_since(metadata: Mapping[str, Any]) -> datetime.datetime | None:

@@ -3,14 +3,14 @@
 import dataclasses
 from collections.abc import Mapping
 
-from daemon.adapters import traffic
+from daemon.adapters import flagger, traffic
 from daemon.adapters.traffic import RouteKind
 from daemon.model.rules import Act, AlertRule, Fallback, LabelNames, first_match
 from daemon.model.stages import Profile
 from daemon.settings import Settings
 
 ALERTMANAGER_PATH = "/webhooks/alertmanager"
-FLAGGER_PATH = "/webhooks/flagger/"
+FLAGGER_PATH = flagger.HOOKS
 ZERO_WITHIN = 120.0
 """Seconds from the webhook to proved zero: the promise."""
 

@@ -143,6 +143,13 @@ class Workload:
     """Its controller has written a status: before that, nobody knows how many of its pods are ready."""
     template_since: datetime.datetime | None = None
     """When the pod template was last written, as far as the object tells."""
+    init_images: tuple[str, ...] = ()
+    """Of what runs before it: released with it, and no version of it."""
+
+    @property
+    def released(self) -> tuple[str, ...]:
+        """Every image that is released with it, those that serve first."""
+        return (*self.images, *self.init_images)
 
     @property
     def version(self) -> tuple[object, ...]:
@@ -188,7 +195,7 @@ class Canary:
     configs: str = ""
     """A hash of the ConfigMaps and Secrets that belong to the revision; empty where the controller tracks none."""
     hooks: frozenset[str] = frozenset()
-    """Types of the webhooks its analysis calls, whoever answers them."""
+    """Types of the webhooks by which its analysis asks us: what another server opens waits for nobody here."""
     profile: str = ""
     """Which profile of the configuration its gates follow; empty: the default."""
     approval: Approval | None = None

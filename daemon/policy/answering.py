@@ -10,8 +10,8 @@ from daemon.model.decision import Decision, Reason, Verdict
 from daemon.model.stages import Profile
 from daemon.policy import entries
 
-LINE = 1000
-"""Most characters of an answer; Flagger puts it into an event."""
+LINE = 980
+"""Most bytes of what an answer says: Flagger puts it, with the reason before it, into an event of 1 KiB."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,8 +67,17 @@ def cannot_know(detail: str) -> Answer:
 
 
 def yes(reason: Reason, detail: str) -> Answer:
-    return Answer(opened=True, decision=Decision(Verdict.IGNORE, reason, entries.on_one_line(detail, LINE)))
+    return Answer(opened=True, decision=Decision(Verdict.IGNORE, reason, _line(detail)))
 
 
 def no(verdict: Verdict, reason: Reason, detail: str) -> Answer:
-    return Answer(opened=False, decision=Decision(verdict, reason, entries.on_one_line(detail, LINE)))
+    return Answer(opened=False, decision=Decision(verdict, reason, _line(detail)))
+
+
+def cut(text: str, most: int) -> str:
+    """At most so many bytes of it, and no letter in halves."""
+    return text.encode(errors="replace")[:most].decode(errors="ignore")
+
+
+def _line(detail: str) -> str:
+    return cut(entries.on_one_line(detail, LINE), LINE)

@@ -10,7 +10,8 @@ MOST = 200
 TEXT_MOST = 400
 
 _KEY_MOST = 80
-_KEPT = frozenset({EntryKind.ACT, EntryKind.PHASE})
+_WORTH = {EntryKind.STAGE: 1, EntryKind.ACT: 2, EntryKind.PHASE: 2}
+"""What goes later than everything else, and what goes last of all."""
 
 _DIVIDERS = frozenset({EntryKind.STAGE, EntryKind.PHASE})
 """What is said after one of these is said anew."""
@@ -36,13 +37,13 @@ def added(record: CanaryRevision, entry: Entry) -> CanaryRevision:
 
 
 def _within_bounds(lines: list[Entry]) -> list[Entry]:
-    """The oldest go first, and what people did and how it ended last of all."""
+    """The oldest go first; the weights it had after what storms bring, what people did and how it ended last of all."""
     surplus = len(lines) - MOST
     if surplus <= 0:
         return lines
-    going = [place for place, line in enumerate(lines) if line.kind not in _KEPT][:surplus]
-    going += [place for place in range(len(lines)) if place not in going][: surplus - len(going)]
-    return [line for place, line in enumerate(lines) if place not in set(going)]
+    by_worth = sorted(range(len(lines)), key=lambda place: (_WORTH.get(lines[place].kind, 0), place))
+    going = set(by_worth[:surplus])
+    return [line for place, line in enumerate(lines) if place not in going]
 
 
 def _short(key: str) -> str:

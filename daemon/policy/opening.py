@@ -15,10 +15,12 @@ from daemon.model.decision import Reason, Verdict
 from daemon.model.signal import HookType
 from daemon.model.stages import Profile
 from daemon.policy import approving, staging, weights
-from daemon.policy.answering import LINE, Answer, GateEvidence, cannot_know, duration, first, no, yes
+from daemon.policy.answering import LINE, Answer, GateEvidence, cannot_know, cut, duration, first, no, yes
 
 _OLD = 60.0
 """Seconds after which a result is told with its age."""
+_NAMED, _LEAST = 20, 40
+"""How many results a line has room for, and the bytes that each must have to be more than a name."""
 
 
 def confirm_rollout(seen: GateEvidence) -> Answer:
@@ -179,23 +181,30 @@ def _says_nothing(finding: Finding) -> bool:
 
 
 def _told(results: list[CheckResult], now: datetime.datetime) -> str:
-    most = max(40, LINE // len(results) - 2)
+    most = LINE // len(results) - 2
+    if most < _LEAST:
+        names = ", ".join(one.name for one in results[:_NAMED])
+        return f"{names} and {len(results) - _NAMED} more"
     return "; ".join(_one(result, now, most) for result in results)
 
 
 def _one(result: CheckResult, now: datetime.datetime, most: int = LINE) -> str:
     if result.finding is None:
         since = f" for {duration((now - result.began).total_seconds())}" if result.began is not None else ""
-        return f"{result.name}: running{since}"[:most]
+        return cut(f"{result.name}: running{since}", most)
+    seen = _age(result, now)
+    return cut(f"{result.name}: {result.finding.detail}", most - len(seen)) + seen
+
+
+def _age(result: CheckResult, now: datetime.datetime) -> str:
     age = (now - result.at).total_seconds() if result.at is not None else 0.0
-    seen = f" (seen {duration(age)} ago)" if age >= _OLD else ""
-    return f"{result.name}: {result.finding.detail}"[: most - len(seen)] + seen
+    return f" (seen {duration(age)} ago)" if age >= _OLD else ""
 
 
 def _all_passed(seen: GateEvidence, otherwise: str) -> str:
     if not seen.results:
         return otherwise
-    spoken = [one.name for one in _spoken(seen)]
+    spoken = [one.name + _age(one, seen.now) for one in _spoken(seen)]
     nobody = "" if len(spoken) == len(seen.results) else "nobody is sent to it yet; "
     return f"{nobody}passed: {', '.join(spoken)}" if spoken else f"{nobody}{otherwise}"
 

@@ -112,7 +112,7 @@ def _problem(status: int, problem: str) -> web.Response:
 
 
 def _line(status: int, text: str) -> web.Response:
-    line = " ".join(text.split()).encode(errors="replace")[:LINE].decode(errors="ignore")
+    line = " ".join(text.split()).encode(errors="replace")[: LINE - 1].decode(errors="ignore")
     response = web.Response(status=status, text=line + "\n")
     response.force_close()
     return response

@@ -15,11 +15,14 @@ from daemon import ports
 from daemon.model import errors
 from daemon.model.canary import CanaryRef
 from daemon.model.checking import CheckResult, CheckState, Finding, Subject
+from daemon.policy.answering import duration
 
 _ABREAST = 32
 """Runs at the same time, over all canaries."""
 _LONG = 90.0
 """Seconds: what may take longer is waited for, not worked at."""
+_LATE = 600.0
+"""Seconds for which an answer that came after its asker had gone is kept for the next one."""
 _KEPT = 100_000
 """Results kept: the oldest go first."""
 
@@ -32,15 +35,21 @@ class _Known:
     finding: Finding | None = None
     at: datetime.datetime | None = None
     ended: float = 0.0
+    pause: float = 0.0
+    """Seconds that whoever was asked wants to be left alone for."""
     began: datetime.datetime | None = None
     task: "asyncio.Task[None] | None" = None
+    missed: bool = False
+    """Whoever asked has gone without the answer of the run that is under way."""
+    late: bool = False
+    """The finding is such an answer, and nobody has been told of it yet."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pace:
     """Seconds until a check is run again: ``retry`` one for acceptance that has not passed, ``recheck`` a criterion."""
 
-    retry: float = 30.0
+    retry: float = 20.0
     recheck: float = 5.0
 
 
@@ -74,7 +83,9 @@ class Checking:
         oldest: float | None = None,
     ) -> tuple[CheckResult, ...]:
         """What is known of each after at most ``within`` seconds. ``passed`` has what a record says has passed for
-        this very revision. ``oldest``: of a criterion, what was seen longer ago (seconds) counts as not known."""
+        this very revision. ``oldest``: of a criterion, what was seen longer ago (seconds) counts as not known. What
+        came too late for the last look counts at this one all the same: what takes longer than every look would
+        otherwise never be known."""
         running = []
         for name in names:
             known = self._of(gate, name, subject)
@@ -85,21 +96,23 @@ class Checking:
                 running.append(known.task)
         if running:
             await asyncio.wait(running, timeout=within)
-        return tuple(
-            dataclasses.replace(one, finding=None) if self._is_too_old(one, oldest) else one
-            for one in self.known(gate, names, subject)
-        )
+        return tuple(self._told(name, self._of(gate, name, subject), oldest) for name in names)
 
-    def _is_too_old(self, result: CheckResult, oldest: float | None) -> bool:
-        if oldest is None or result.at is None or self._checks[result.name].once:
-            return False
-        return (self._clock.now() - result.at).total_seconds() > oldest
+    def _told(self, name: str, known: _Known, oldest: float | None) -> CheckResult:
+        result = self._result(name, known)
+        if oldest is not None and known.late:
+            oldest = max(oldest, _LATE)
+        known.late, known.missed = False, known.task is not None
+        if oldest is None or result.at is None or self._checks[name].once:
+            return result
+        too_old = (self._clock.now() - result.at).total_seconds() > oldest
+        return dataclasses.replace(result, finding=None) if too_old else result
 
     def begin(self, gate: str, name: str, subject: Subject) -> CheckResult:
         """Starts a load, once for each weight, and returns what is known of it now."""
         known = self._at((subject.canary.ref, name, f"{subject.template} {subject.run} load {subject.weight:g}"))
         undecided = known.finding is not None and known.finding.state is CheckState.UNDECIDED
-        rested = asyncio.get_running_loop().time() - known.ended >= self._pace.retry
+        rested = asyncio.get_running_loop().time() - known.ended >= max(self._pace.retry, known.pause)
         if known.task is None and (known.finding is None or (undecided and rested)):
             self._begin(gate, name, subject, known)
         return self._result(name, known)
@@ -150,7 +163,7 @@ class Checking:
         if check.once and known.finding.state is CheckState.PASSED:
             return False
         pause = self._pace.retry if check.once else self._pace.recheck
-        return asyncio.get_running_loop().time() - known.ended >= pause
+        return asyncio.get_running_loop().time() - known.ended >= max(pause, known.pause)
 
     def _begin(self, gate: str, name: str, subject: Subject, known: _Known) -> None:
         known.began = self._clock.now()
@@ -160,29 +173,34 @@ class Checking:
     async def _run(self, gate: str, name: str, subject: Subject, known: _Known) -> None:
         try:
             async with self._lane(name):
-                finding = await self._find(name, subject)
-            known.finding, known.at = finding, self._clock.now()
+                finding, known.pause = await self._find(name, subject)
+            known.finding, known.at, known.late = finding, self._clock.now(), known.missed
         finally:
             known.ended = asyncio.get_running_loop().time()
-            known.task = known.began = None
+            known.task, known.began, known.missed = None, None, False
         self.heard(gate, subject, self._result(name, known))
 
     def _lane(self, name: str) -> contextlib.AbstractAsyncContextManager[object]:
         """A Job that is waited for costs nothing, and must keep no criterion of another canary from being asked."""
         return contextlib.nullcontext() if self._checks[name].timeout > _LONG else self._lanes
 
-    async def _find(self, name: str, subject: Subject) -> Finding:
+    async def _find(self, name: str, subject: Subject) -> tuple[Finding, float]:
+        """Also for how long (seconds) not to ask again."""
         check = self._checks[name]
         try:
             async with asyncio.timeout(check.timeout):
-                return await check.run(subject)
+                return await check.run(subject), 0.0
+        except errors.Throttled as error:
+            asked = f"asked for a pause of {duration(error.retry_after)}"
+            return Finding(CheckState.UNDECIDED, f"cannot know: {error}; {asked}"), error.retry_after
         except errors.NeighbourError as error:
-            return Finding(CheckState.UNDECIDED, f"cannot know: {error}")
+            problem = str(error)
         except TimeoutError:
-            return Finding(CheckState.UNDECIDED, f"cannot know: no answer within {check.timeout:g} s")
+            problem = f"no answer within {check.timeout:g} s"
         except Exception as error:  # noqa: BLE001 - told, and no gate opens on it: a bug in one check ends no gate
             self._observer.pass_failed(subject.canary.ref, error)
-            return Finding(CheckState.UNDECIDED, f"cannot know: {type(error).__name__} in the check itself")
+            problem = f"{type(error).__name__} in the check itself"
+        return Finding(CheckState.UNDECIDED, f"cannot know: {problem}"), 0.0
 
     @staticmethod
     def _result(name: str, known: _Known) -> CheckResult:

@@ -32,21 +32,25 @@ INITIALIZED = ("full-life", "Initialization done!")
 
 @dataclasses.dataclass(slots=True)
 class Surroundings:
-    """What checks ask: a smoke test, and a Prometheus that knows one number."""
+    """What checks ask: a smoke test, what makes load, and a Prometheus that knows one number."""
 
     url: str = ""
     smoke: int = 200
+    load: int = 202
     errors: float | None = 0.0
     """Percent; None: no data."""
     prometheus_down: bool = False
     slow: float = 0.0
+    smoked: list[str] = dataclasses.field(default_factory=list)
+    """Which revisions a smoke test was said to be of."""
     asked: dict[str, int] = dataclasses.field(default_factory=dict)
     at_once: dict[str, int] = dataclasses.field(default_factory=dict)
     most_at_once: dict[str, int] = dataclasses.field(default_factory=dict)
 
     async def handle(self, request: web.Request) -> web.Response:
-        kind = "smoke" if request.path == "/smoke" else "prometheus"
+        kind = request.path[1:] if request.path in {"/smoke", "/load"} else "prometheus"
         self.asked[kind] = self.asked.get(kind, 0) + 1
+        self.smoked += request.query.getall("of", [])
         self.at_once[kind] = self.at_once.get(kind, 0) + 1
         self.most_at_once[kind] = max(self.most_at_once.get(kind, 0), self.at_once[kind])
         try:
@@ -56,6 +60,8 @@ class Surroundings:
             self.at_once[kind] -= 1
 
     def _answer(self, kind: str) -> web.Response:
+        if kind == "load":
+            return web.Response(status=self.load, text="ok")
         if kind == "smoke":
             return web.Response(status=self.smoke, text="ok")
         if self.prometheus_down:
@@ -83,7 +89,8 @@ def settings(stub: Surroundings, *, soak: float = SOAK, **promotion: Any) -> dic
             "retry": 0.05,
             "recheck": 0.05,
             "checks": {
-                "smoke": {"kind": "http", "url": f"{stub.url}/smoke"},
+                "smoke": {"kind": "http", "url": f"{stub.url}/smoke?of=$revision"},
+                "load": {"kind": "http", "url": f"{stub.url}/load", "method": "POST"},
                 "error-rate": {"kind": "promql", "url": stub.url, "query": "errors[$window]", "max": 0.5},
             },
             "profiles": {"default": {"pre_rollout": ["smoke"], "rollout": ["error-rate"]}},

@@ -189,6 +189,33 @@ async def test_another_release_has_another_job_and_another_weight_only_where_it_
     assert len(await jobs(scene)) == 4
 
 
+async def test_a_load_is_made_again_when_the_same_release_is_analysed_again(cluster: Cluster, scene: Scene) -> None:
+    of = await released(scene, run=1)
+    async with checking(cluster, per_weight=True) as load, checking(cluster) as acceptance:
+        for run in (1, 2):
+            again = subject(**{**_of(of), "run": run})
+            await _run_new(load, again, scene)
+            await _run_new(acceptance, again, scene)
+    assert len(await jobs(scene)) == 3  # what is acceptable once is acceptable
+
+
+async def test_another_configuration_of_the_same_template_is_another_release(cluster: Cluster, scene: Scene) -> None:
+    of = await released(scene)
+    async with checking(cluster) as check:
+        for configs in ("", "aaaaaaaaaa", "bbbbbbbbbb"):
+            await _run_new(check, subject(**_of(of), configs=configs), scene)
+    assert len(await jobs(scene)) == 3
+
+
+async def test_a_job_stays_until_everybody_has_seen_how_it_ended(cluster: Cluster, scene: Scene) -> None:
+    """One that is gone between two looks would be run again and again, and never pass."""
+    of = await released(scene, TEMPLATE.replace("spec:", "spec:\n  ttlSecondsAfterFinished: 0", 1))
+    async with checking(cluster) as check:
+        await _run_new(check, of, scene)
+    (job,) = await jobs(scene)
+    assert job["spec"]["ttlSecondsAfterFinished"] == 60
+
+
 def _of(one: Subject) -> Json:
     return {"ref": one.canary.ref, "uid": one.canary.uid, "template": one.template, "weight": one.weight}
 

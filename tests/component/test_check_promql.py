@@ -92,6 +92,13 @@ async def test_a_stable_of_zero() -> None:
     await judged(fails, {**RATIO, "ratio": {"max": 1.5, "floor": 0.01}}, canary=0.02, stable=0)
 
 
+@pytest.mark.parametrize("canary", [0.5, "+Inf"])
+async def test_a_stable_without_a_number_is_nothing_to_compare_with(canary: Any) -> None:
+    told = f"expected at most 1.5 times stable, got inf of stable (canary {float(canary):.4g})"
+    assert await judged(hesitates, RATIO, canary=canary, stable="+Inf") == told
+    await judged(fails, RATIO, canary="+Inf", stable=0.5)
+
+
 async def test_what_is_asked_is_filled_in() -> None:
     spoken = Spoken(errors=0)
     entry = {**CRITERION, "query": 'errors{app="$workload",ns="$namespace"}[$window]'}

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from daemon.sandbox.processes import free_port
 from tests import builders
 from tests.cluster import Cluster
 from tests.component.flagger_fight import ZERO, ago, hooks_in, raises_in
-from tests.component.staged_release import SOAK, lines, moment, staged, weights
+from tests.component.staged_release import SOAK, Release, lines, moment, staged, weights
 from tests.running import eventually
 from tests.scene import DEPLOYMENTS, Scene
 
@@ -98,6 +99,7 @@ async def test_waiting_at_confirm_rollout_counts_against_nothing(
         waiting = [one for one in await release.records() if one["status"]["phase"] == "Pending"]
         assert len(waiting) == 1
         assert waiting[0]["spec"]["images"] == ["podinfo:2"]
+        assert set(release.stub.smoked) == {""}  # and none of its checks is told the name of the one before
 
         release.stub.smoke = 200
         await release.until_weight(5)
@@ -108,6 +110,17 @@ async def test_waiting_at_confirm_rollout_counts_against_nothing(
         asked = release.stub.asked["smoke"]
         await release.until_weight(25)
         assert release.stub.asked["smoke"] == asked  # what passed is not asked again, at pre-rollout neither
+
+
+async def test_the_images_of_a_revision_are_those_of_its_init_containers_too(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    async with staged(cluster, scene, tmp_path) as release:
+        migration = {"initContainers": [{"name": "migrate", "image": "registry.example/migrate:2"}]}
+        await scene.merge(DEPLOYMENTS, "podinfo", {"spec": {"template": {"spec": migration}}})
+        await release.until_weight(5)
+        record = await release.record("Analysing")
+        assert record["spec"]["images"] == ["podinfo:2", "registry.example/migrate:2"]
 
 
 async def test_criteria_that_fail_at_a_quarter_end_at_zero(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
@@ -163,6 +176,59 @@ async def test_without_a_gate_to_wait_at_not_knowing_is_no_pass(
         release.stub.prometheus_down = True
         await asyncio.sleep(0.06)
         assert "rollout 403" in hooks_in(await release.here.tick())
+
+
+async def test_load_is_made_once_at_each_weight_and_its_result_counts(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    async with staged(cluster, scene, tmp_path, gates={"profiles": {"default": {"load": "load"}}}) as release:
+        await release.until("WaitingPromotion")
+        assert release.stub.asked["load"] == 3
+        await release.here.lab.push("3")
+        release.stub.load = 500
+        told = await release.until("Failed")
+        assert raises_in(told) == ["weights=95/5"]
+        said = "\n".join(lines(await release.record("Failed"), "hook"))
+        assert "rollout answered 403 check-failed: load: POST" in said
+
+
+async def test_a_load_generator_that_is_down_fails_no_canary(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
+    down = {"kind": "http", "method": "POST", "url": f"http://127.0.0.1:{free_port()}/"}
+    gates = {"checks": {"load": down}, "profiles": {"default": {"load": "load"}}}
+    async with staged(cluster, scene, tmp_path, gates=gates) as release:
+        told = await release.until("WaitingPromotion")
+        assert "rollout 403" not in hooks_in(told)
+        said = "\n".join(lines(await release.record("Analysing"), "hook"))
+        assert "rollout answered 200 check-undecided: load: cannot know: POST http://127.0.0.1" in said
+
+
+async def elsewhere(release: Release, kind: str) -> None:
+    """Somebody else's server answers the hook of this type."""
+    canary = await release.here.lab.canary()
+    hooks = [one if one["type"] != kind else {**one, "url": f"{release.stub.url}/load"}
+             for one in canary["spec"]["analysis"]["webhooks"]]  # fmt: skip
+    await release.here.lab.edit_canary({"analysis": {"webhooks": hooks}})
+
+
+async def test_a_gate_that_somebody_else_answers_waits_for_nothing_of_ours(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    async with staged(cluster, scene, tmp_path) as release:
+        await elsewhere(release, "confirm-traffic-increase")
+        await release.until_weight(5)
+        release.stub.prometheus_down = True
+        await asyncio.sleep(0.06)
+        assert "rollout 403" in hooks_in(await release.here.tick())
+
+
+async def test_an_approval_that_somebody_else_is_asked_for_is_required_before_the_last_increase(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    async with staged(cluster, scene, tmp_path) as release:
+        await elsewhere(release, "confirm-promotion")
+        await release.until_weight(50)
+        await asyncio.sleep(SOAK)
+        assert await release.refused("confirm-traffic-increase") == "approval-missing"
 
 
 async def test_a_pause_holds_it_and_resuming_lets_it_go_on(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:

@@ -39,6 +39,14 @@ class Counters:
         for app, share in APPS.items():
             lines.append(f'requests_total{{workload="{app}",code="200"}} {total * (1 - share)}')
             lines.append(f'requests_total{{workload="{app}",code="500"}} {total * share}')
+        for pod in ("podinfo-app-7d4b9c6f5d-x2vkq", "podinfo-app-primary-5f6d8c9b7-abcde"):
+            lines.append(f'policy_evaluations_total{{namespace="shop",pod="{pod}",decision="ALLOW"}} {total}')
+            lines.append(f'user_sessions_created_total{{namespace="shop",pod="{pod}"}} {total}')
+        # Somebody else's, whose name begins as the canary's does.
+        pod = "podinfo-app-worker-7d4b9c6f5d-zzzzz"
+        lines.append(f'policy_evaluations_total{{namespace="shop",pod="{pod}",decision="ERROR"}} {total}')
+        lines.append(f'user_sessions_failed_total{{namespace="shop",pod="{pod}"}} {total}')
+        lines.append(f'audit_events_total{{namespace="shop",pod="{pod}"}} {10 * total}')
         return web.Response(text="\n".join([*lines, ""]))
 
 
@@ -99,6 +107,7 @@ async def test_criteria_against_a_real_prometheus(prometheus: str) -> None:
     await _what_is_not_there_is_no_data(prometheus)
     await _a_query_that_is_none_is_refused(prometheus)
     await _the_shipped_criteria_are_understood(prometheus)
+    await _a_counter_that_never_counted_is_a_zero_to_the_shipped_criteria(prometheus)
 
 
 # A Prometheus takes six seconds until it has scraped, so one serves all of these.
@@ -132,5 +141,14 @@ async def _the_shipped_criteria_are_understood(prometheus: str) -> None:
     criteria = {name: one for name, one in shipped.items() if one["kind"] == "promql"}
     assert len(criteria) == 6
     for name, one in criteria.items():
-        detail = await hesitates(one, subject(window=10.0), prometheus_url=prometheus)
+        detail = await hesitates(one, subject(workload="nobody", window=10.0), prometheus_url=prometheus)
         assert "no data" in detail or "not enough traffic" in detail, (name, detail)
+
+
+async def _a_counter_that_never_counted_is_a_zero_to_the_shipped_criteria(prometheus: str) -> None:
+    """No failed session has been seen, and no series of them either; and not one audit event was written."""
+    shipped = settings.load(Path("config/gates.yaml"), {}).gates.checks
+    of = subject(window=10.0)
+    assert await passes(shipped["policy-evaluation"], of, prometheus_url=prometheus) == "1, expected at least 0.99"
+    assert await passes(shipped["session-success"], of, prometheus_url=prometheus) == "1, expected at least 0.95"
+    assert await fails(shipped["audit-coverage"], of, prometheus_url=prometheus) == "expected at least 1, got 0"

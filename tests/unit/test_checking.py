@@ -150,6 +150,31 @@ def test_an_increase_opens_on_no_criterion_that_was_seen_too_long_ago() -> None:
     assert known.began is not None
 
 
+def increase(stage: Stage, wait: float) -> CheckResult:
+    """What an increase is told of a criterion; then ``wait`` seconds pass."""
+    (known,) = stage.do(stage.checking.look("increase", ["errors"], HERE, within=0.8, passed={}, oldest=10.0), wait)
+    assert isinstance(known, CheckResult)
+    return known
+
+
+def test_an_answer_that_came_after_its_hook_had_gone_counts_at_the_next_one() -> None:
+    """Or a Prometheus that takes a second would hold every gate closed that is asked every half minute, for ever."""
+    stage = Stage(errors=Probe(once=False, takes=1.0, says=one_after_another(PASSED, FAILED, PASSED, PASSED)))
+    assert increase(stage, wait=30).finding is None
+    assert increase(stage, wait=30) == CheckResult("errors", PASSED, facts.after(1), facts.after(30))
+    assert increase(stage, wait=900).finding == FAILED
+    assert increase(stage, wait=5).finding is None  # nobody asked for a quarter of an hour: that is no answer
+
+
+def test_an_answer_that_came_late_counts_once() -> None:
+    probe = Probe(once=False, takes=1.0)
+    stage = Stage(errors=probe)
+    increase(stage, wait=30)
+    probe.takes, probe.timeout = 100.0, 200.0
+    assert increase(stage, wait=30).finding == PASSED
+    assert increase(stage, wait=100).finding is None
+
+
 @pytest.mark.parametrize("finding", [FAILED, UNDECIDED])
 def test_what_did_not_pass_is_tried_again_after_the_pause(finding: Finding) -> None:
     probe = Probe(says=one_after_another(finding, PASSED))
@@ -201,6 +226,21 @@ def test_what_could_not_be_found_out_decides_nothing_and_is_nobodys_bug() -> Non
     stage = Stage(asks=Probe(says=one_after_another(errors.Unreachable("prometheus: refused"))))
     assert stage.look("asks")[1] == {"asks": CheckState.UNDECIDED}
     assert stage.observer.told == []
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_a_neighbour_that_asks_for_a_pause_gets_it(once: bool) -> None:
+    """GitHub blocks whoever goes on asking; and a registry's limit does not end sooner for it."""
+    probe = Probe(once=once, says=one_after_another(errors.Throttled("registry: HTTP 429", 300.0), PASSED, FAILED))
+    stage = Stage(asks=probe)
+    stage.look("asks", wait=299)
+    assert stage.look("asks", wait=1)[1] == {"asks": CheckState.UNDECIDED}
+    assert probe.runs == 1
+    (told,) = stage.checking.known("pre-rollout", ("asks",), HERE)
+    assert told.finding is not None
+    assert told.finding.detail == "cannot know: registry: HTTP 429; asked for a pause of 5 min"
+    assert stage.look("asks", wait=30)[1] == {"asks": CheckState.PASSED}
+    assert stage.look("asks")[1] == {"asks": CheckState.PASSED if once else CheckState.FAILED}  # that pause is over
 
 
 def test_a_bug_in_a_check_decides_nothing_and_is_told() -> None:

@@ -113,6 +113,14 @@ def test_never_more_lines_than_fit_and_those_that_went_are_counted(times: list[i
     assert kept == sorted(facts.after(at) for at in times)[-entries.MOST :]
 
 
+def test_a_storm_of_alerts_leaves_the_stages_and_a_weight_that_flaps_leaves_what_people_did() -> None:
+    act, stages = said("ann", 0, EntryKind.ACT), [said(key, at, EntryKind.STAGE) for at, key in enumerate(("5", "25"))]
+    storm = [said(f"{number}", 10 + number, EntryKind.ALERT) for number in range(400)]
+    assert [key for key, _ in shown(told(act, *stages, *storm))[:3]] == ["ann", "5", "25"]
+    flaps = [said(f"{number % 7}", 500 + number, EntryKind.STAGE) for number in range(400)]
+    assert [key for key, _ in shown(told(act, *stages, *storm, *flaps))[:2]] == ["ann", "5"]
+
+
 @given(lines, lines, st.integers(1, 5), st.integers(1, 5))
 def test_two_lines_that_are_one_add_up_whichever_was_first(one: Entry, two: Entry, this: int, that: int) -> None:
     first, second = dataclasses.replace(one, count=this), dataclasses.replace(two, count=that)

@@ -105,7 +105,7 @@ TOLD: dict[str, tuple[Gate, GateEvidence, bool, Reason, str]] = {
          "climbs again")),
     "the last increase, and no hook that would ask for the approval": (
         increase, evidence(canary={"steps": (5.0,)}), False, Reason.APPROVAL_MISSING,
-        "an approval is required, but the Canary has no confirm-promotion hook that would ask for it"),
+        "an approval is required, but no confirm-promotion hook of the Canary asks Pullback for it"),
     "a named person has said to go on to 25%": (
         increase, soaking(canary={"advance": revisions.advance(25)}), True, Reason.OPEN, "passed: errors"),
     "a named person has said to go on to 20%, which is no step": (
@@ -127,7 +127,11 @@ TOLD: dict[str, tuple[Gate, GateEvidence, bool, Reason, str]] = {
         increase, evidence(record=revisions.record(weights=revisions.weights((0, 0)))), False, Reason.CANNOT_KNOW,
         "the record has not come to 5% yet"),
     "there is no record": (
-        increase, evidence(record=None), False, Reason.CANNOT_KNOW, "the record has not come to 5% yet"),
+        increase, evidence(record=None), False, Reason.CANNOT_KNOW,
+        "nothing is recorded of revision rev2 yet, so no soak can be counted"),
+    "there is no record, and will be none": (
+        increase, evidence(record=None, canary={"workload_kind": "DaemonSet"}), False, Reason.CANNOT_KNOW,
+        "nothing is recorded of a DaemonSet, only Deployments are known here: no soak can be counted"),
     "nobody knows the weight": (
         increase, evidence(weight=None), False, Reason.CANNOT_KNOW,
         "nobody knows the weight on the routes, so this may be the increase that needs an approval"),
@@ -197,6 +201,28 @@ def test_every_failed_check_is_named_however_much_each_has_to_say() -> None:
     results = tuple(result(CheckState.FAILED, f"{'long ' * 500}", name=f"check-{number}") for number in range(20))
     detail = increase(evidence(results=results)).decision.detail
     assert [name for name in (one.name for one in results) if f"{name}: long" not in detail] == []
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", "漢", "🔥"])
+@pytest.mark.parametrize("count", [2, 3, 20])
+def test_they_are_named_whatever_letters_the_others_speak_in(letter: str, count: int) -> None:
+    results = tuple(result(CheckState.FAILED, letter * 300, name=f"check-{number}") for number in range(count))
+    decision = increase(evidence(results=results)).decision
+    answer = f"{decision.reason}: {decision.detail}".encode()[:1023].decode()
+    assert [f"{one.name}: {letter}" in answer for one in results] == [True] * count
+
+
+def test_of_more_than_a_line_can_hold_the_first_are_named_and_the_rest_is_counted() -> None:
+    results = tuple(result(CheckState.FAILED, "no", name=f"{number:02}-{'n' * 37}") for number in range(32))
+    answer = increase(evidence(results=results)).decision.detail
+    assert [one.name in answer for one in results] == [True] * 20 + [False] * 12
+    assert answer.endswith(" and 12 more")
+
+
+@pytest.mark.parametrize("gate", [pre_rollout, rollout, increase])
+def test_a_gate_that_opens_on_what_was_seen_a_while_ago_says_so(gate: Gate) -> None:
+    results = result(at=facts.after(2700 - 61)), result(name="latency", at=facts.after(2700 - 59))
+    assert gate(evidence(results=results)).decision.detail == "passed: errors (seen 61 s ago), latency"
 
 
 def test_a_long_detail_does_not_hide_how_old_it_is() -> None:

@@ -1,7 +1,8 @@
 """A smoke test: one request to the canary, and what its answer must be.
 
-The canary itself is what is asked, so no answer (refused, reset, no such host, too late) is a failure of the canary
-and not of the asking. With another URL it starts a load run: ``method: POST`` to flagger-loadtester or k6.
+Where the canary itself is asked, no answer (refused, reset, no such host, too late) is a failure of the canary and not
+of the asking. With another URL it starts a load run: ``method: POST`` to flagger-loadtester or k6. That one of those is
+down says nothing about the canary (law 8).
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from daemon.adapters import answers
 from daemon.adapters.checks import expecting
 from daemon.adapters.checks.expecting import Expectation, Seen, Statuses
 from daemon.adapters.checks.filling import DocumentTemplate, Template, UrlTemplate, fill, fill_document
-from daemon.adapters.checks.findings import failed, line, passed
+from daemon.adapters.checks.findings import failed, line, passed, undecided
 from daemon.adapters.checks.options import GRACE, CaFile, CheckOptions, Regex, Seconds, Texts, trust
 from daemon.adapters.checks.surroundings import Surroundings
 from daemon.adapters.evidence.redacting import Redactor
@@ -55,6 +56,8 @@ class Options(CheckOptions):
     """How long the whole answer may take; longer fails the check even if all else is right."""
     timeout: Seconds = 5.0
     """After which there is no answer."""
+    no_answer: Literal["fail", "undecided"] | None = None
+    """Default: ``fail`` where the host is the canary's Service, ``undecided`` where it is somebody else."""
     redirects: bool = False
     """Follow up to five; otherwise a redirect is the answer."""
     verify: bool = True
@@ -94,20 +97,26 @@ class HttpCheck:
     async def run(self, subject: Subject) -> Finding:
         url = yarl.URL(fill(self._options.url, subject))
         what = self._shown(f"{self._options.method} {url.with_user(None).with_query(None)}")
+        wanted = f"{what}: expected {expecting.told(self._options.status)}"
         try:
             async with asyncio.timeout(self._options.timeout):
                 seen = await self._ask(url, subject)
         except TimeoutError:
-            wanted = expecting.told(self._options.status)
-            return failed(f"{what}: expected {wanted} within {self._options.timeout:g} s, got no answer")
+            return self._unanswered(url, subject, f"{wanted} within {self._options.timeout:g} s, got no answer")
+        except aiohttp.TooManyRedirects:
+            return failed(f"{wanted}, got more than {_REDIRECTS} redirects")
         except (aiohttp.ClientError, ConnectionError) as error:
-            wanted = expecting.told(self._options.status)
             said = self._shown(f"{type(error).__name__}: {error}")
-            return failed(f"{what}: expected {wanted}, got no answer: {said}")
+            return self._unanswered(url, subject, f"{wanted}, got no answer: {said}")
         problem = self._expected.problem(seen)
         if problem:
             return failed(f"{what}: {self._shown(problem)}")
         return passed(f"{what}: {seen.status} in {seen.took * 1000:.0f} ms")
+
+    def _unanswered(self, url: yarl.URL, subject: Subject, detail: str) -> Finding:
+        its_own = f"{url.host}.".startswith(f"{subject.canary.canary_service}.")
+        wanted = self._options.no_answer or ("fail" if its_own else "undecided")
+        return failed(detail) if wanted == "fail" else undecided(f"cannot know: {detail}")
 
     async def _ask(self, url: yarl.URL, subject: Subject) -> Seen:
         options = self._options

@@ -38,11 +38,12 @@ class Options(CheckOptions):
     key: Annotated[str, pydantic.Field(pattern=r"^[-._a-zA-Z0-9]{1,253}$")] = "job.yaml"
     """The Job, in YAML; fields are filled in within its strings, and only fields: other ``$`` stay as they are."""
     per_weight: bool = False
-    """A Job for every weight, not one for the whole release."""
+    """A Job for every weight of every analysis, not one for the whole release."""
     timeout: Seconds = 600.0
     """Since the Job was created; also its ``activeDeadlineSeconds``, unless the template has a shorter one."""
     keep: Seconds = 86_400.0
-    """How long a finished Job stays (``ttlSecondsAfterFinished``), unless the template says so itself."""
+    """How long a finished Job stays (``ttlSecondsAfterFinished``), unless the template says so itself; a minute at
+    least."""
 
 
 def build(name: str, options: Options, surroundings: Surroundings) -> "JobCheck":

@@ -19,6 +19,8 @@ MANAGED_BY = {"app.kubernetes.io/managed-by": "pullback"}
 
 _TEMPLATE_MOST = 64 * 1024
 """Characters: PyYAML reads some hundred KB a second."""
+_STAYS = 60
+"""Seconds that a Job which has ended is there at least. Whoever waits for it looks every few seconds."""
 _NAME_MOST = 63
 """Of a Job: its pods carry the name as a label."""
 
@@ -34,9 +36,13 @@ class Times(Protocol):
 
 
 def name_of(check: str, subject: Subject, *, per_weight: bool) -> str:
-    """The same for the same check of the same release of the same canary, and for nothing else."""
-    weight = f"{subject.weight:g}" if per_weight else ""
-    whole = "\n".join((subject.canary.uid, str(subject.canary.ref), check, subject.template, weight))
+    """The same for the same check of the same release of the same canary, and for nothing else. What is made at every
+    weight is made anew when the release is analysed anew: the load of the first time is no load of the second."""
+    again = f" {subject.run}" if subject.run > 1 else ""
+    weight = f"{subject.weight:g}{again}" if per_weight else ""
+    # The ConfigMaps and Secrets that it runs with belong to a release; which, Flagger says once it is being analysed.
+    release = f"{subject.template} {subject.canary.configs}".rstrip()
+    whole = "\n".join((subject.canary.uid, str(subject.canary.ref), check, release, weight))
     digest = hashlib.sha256(whole.encode()).hexdigest()[:12]
     head = re.sub(r"[^a-z0-9-]+", "-", f"{subject.canary.ref.name}-{check}".lower())
     return f"{head[: _NAME_MOST - 13].strip('-') or 'check'}-{digest}"
@@ -53,7 +59,8 @@ def manifest(
     # At once, and not as often as the template's author forgot to say.
     pod.setdefault("restartPolicy", "Never")
     spec.setdefault("backoffLimit", 0)
-    spec.setdefault("ttlSecondsAfterFinished", max(1, round(limits.keep)))
+    stays = spec.get("ttlSecondsAfterFinished", round(limits.keep))
+    spec["ttlSecondsAfterFinished"] = max(stays, _STAYS) if isinstance(stays, int) else stays
     own = spec.get("activeDeadlineSeconds")
     deadline = max(1, round(limits.timeout))
     spec["activeDeadlineSeconds"] = min(own, deadline) if isinstance(own, int) else deadline

@@ -118,8 +118,10 @@ class PromqlCheck:
         if options.stable is None or options.ratio is None:
             return passed(f"{canary:.4g}, expected {self._wanted()}")
         stable = await self._ask(options.stable, subject)
-        if stable is None:
-            return unknown(options.no_data, f"expected {self._wanted()}, got no data of stable (canary {canary:.4g})")
+        if stable is None or math.isinf(stable):
+            # Everything is nothing beside it, and itself is no number of times itself.
+            got = "no data" if stable is None else f"{stable:g}"
+            return unknown(options.no_data, f"expected {self._wanted()}, got {got} of stable (canary {canary:.4g})")
         return _compared(canary, stable, options.ratio)
 
     def _wanted(self) -> str:

@@ -179,7 +179,12 @@ def test_they_are_those_that_its_own_rule_comes_to(step: int, most: int) -> None
     assert canary({"stepWeight": step, "maxWeight": most}).steps == tuple(climbed)
 
 
-def test_a_webhook_without_a_type_is_a_rollout_hook_to_flagger() -> None:
-    webhooks = [{"name": "a"}, {"name": "b", "type": "confirm-promotion"}, {"name": "c", "type": ""}, "d", None]
+def test_hooks_are_those_that_ask_us_and_without_a_type_they_are_rollout_hooks_to_flagger() -> None:
+    ours, theirs = "http://pullback:x@pullback.pullback/webhooks/flagger", "http://flagger-loadtester.test/gate"
+    webhooks = [
+        {"name": "a", "url": f"{ours}/rollout"}, {"type": "confirm-promotion", "url": f"{ours}/confirm-promotion"},
+        {"type": "confirm-traffic-increase", "url": f"{theirs}/check"}, {"type": "pre-rollout"},
+        {"type": "confirm-rollout", "url": f"{ours}/pre-rollout"}, {"type": "event", "url": "http://[::1/"}, "d", None,
+    ]  # fmt: skip
     assert canary({"webhooks": webhooks}).hooks == {"rollout", "confirm-promotion"}
     assert canary().hooks == frozenset()
