@@ -131,7 +131,7 @@ def next_step(scene: Scene) -> Step:
         detail = "Argo Rollouts scales the aborted ReplicaSet down itself (abortScaleDownDelaySeconds)"
         given_up = scene.canary.phase is CanaryPhase.FAILED
         return _settle(scene, cleanup, CleanupState.KEPT, detail) if given_up else Wait()
-    return _alone(scene, cleanup)
+    return _alone(scene, cleanup, scene.canary)
 
 
 def _what_for(scene: Scene) -> str:
@@ -260,20 +260,20 @@ def _behind_its_back(scene: Scene, cleanup: Cleanup, workload: Workload) -> Step
     return _evidence_first(scene) or ScaleToZero(workload)
 
 
-def _alone(scene: Scene, cleanup: Cleanup) -> Step:
+def _alone(scene: Scene, cleanup: Cleanup, canary: Canary) -> Step:
     workload = scene.workload
     if scene.choices.policy is CleanupPolicy.KEEP:
         return _settle(scene, cleanup, CleanupState.KEPT, "cleanup.policy is keep")
     if not scene.routes_at_zero or scene.record.timeline.proved_at is None:
         return Wait()
+    if workload is None and not canary.workload:
+        return _settle(scene, cleanup, CleanupState.KEPT, "nobody knows what runs its pods (pullback.dev/workload)")
     if workload is None or workload.replicas == 0:
         return _settle(scene, cleanup, CleanupState.DONE, "zero is proved and the canary has 0 replicas")
     if cleanup.scaled_down >= MOST_TIMES:
         return _give_up(scene, cleanup, workload)
-    first = _evidence_first(scene)
-    if first is not None:
-        return first
-    return PauseScalers(scene.scalers) if scene.scalers else ScaleToZero(workload)
+    step = PauseScalers(scene.scalers) if scene.scalers else ScaleToZero(workload)
+    return _evidence_first(scene) or step
 
 
 def _give_up(scene: Scene, cleanup: Cleanup, workload: Workload) -> Step:

@@ -271,6 +271,13 @@ def test_alone_it_is_scaled_to_zero_only_once_zero_is_proved() -> None:
     assert cleaning.next_step(scene(canary=alone())) == ScaleToZero(facts.workload(template="t1"))
 
 
+def test_alone_pods_that_nobody_knows_are_not_said_to_be_gone() -> None:
+    cleanup = noted(cleaning.next_step(scene(canary=alone(workload=""), workload=None)))
+    assert cleanup.state is CleanupState.KEPT
+    deleted = noted(cleaning.next_step(scene(canary=alone(), workload=None)))
+    assert deleted.state is CleanupState.DONE
+
+
 def test_alone_autoscalers_are_paused_first() -> None:
     assert cleaning.next_step(scene(canary=alone(), scalers=(KEDA,))) == PauseScalers((KEDA,))
 
