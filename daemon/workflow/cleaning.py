@@ -9,7 +9,7 @@ from daemon import ports
 from daemon.model.canary import CanaryPhase, CanaryRef, Controller, Workload
 from daemon.model.cleanup import SETTLED, Cleanup, CleanupState, PausedScaler
 from daemon.model.rollback import Amendment, Rollback
-from daemon.policy import cleaning
+from daemon.policy import cleaning, lending
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.leading import Leadership
 from daemon.workflow.recording import Recorder
@@ -50,7 +50,7 @@ class Cleaning:
         records = self._world.records(ref)
         if any(self._is_open(record) for record in self._records(ref)) or self._left_alone(ref, records):
             return True
-        return cleaning.orphaned(self._world.canary(ref), records) is not None
+        return lending.orphaned(self._world.canary(ref), records) is not None
 
     async def work(self, ref: CanaryRef, leadership: Leadership) -> float | None:
         await self._give_back(ref, leadership)
@@ -69,7 +69,7 @@ class Cleaning:
         canary, records = self._world.canary(ref), self._world.records(ref)
         if any(map(cleaning.owes_scalers, records)):
             self._looked.discard(ref)
-        step = cleaning.orphaned(canary, records)
+        step = lending.orphaned(canary, records)
         if step is not None:
             leadership.check()
             self._world.put_canary(await self._canaries.return_deadline(ref, step.found, step.original))
@@ -142,10 +142,10 @@ class Cleaning:
                 return
             case cleaning.Note(cleanup):
                 await self._note(record, cleanup)
-            case cleaning.LendDeadline(original):
-                ref, seconds = record.canary, cleaning.NUDGED_SECONDS
+            case lending.LendDeadline(original):
+                ref, seconds = record.canary, lending.NUDGED_SECONDS
                 self._world.put_canary(await self._canaries.lend_deadline(ref, original, seconds))
-            case cleaning.ReturnDeadline(found, original):
+            case lending.ReturnDeadline(found, original):
                 self._world.put_canary(await self._canaries.return_deadline(record.canary, found, original))
             case cleaning.PauseScalers(scalers):
                 await self._pause(record, scalers, leadership)

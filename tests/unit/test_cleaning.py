@@ -13,18 +13,17 @@ from daemon.model.canary import Canary, CanaryPhase, Controller, LentDeadline
 from daemon.model.cleanup import Cleanup, CleanupPolicy, CleanupState, Nudge, PausedScaler
 from daemon.model.keeping import KeptEvidence
 from daemon.model.rollback import Rollback, RollbackPhase, Timeline
-from daemon.policy import cleaning
+from daemon.policy import cleaning, lending
 from daemon.policy.cleaning import (
     Choices,
-    LendDeadline,
     Note,
     PauseScalers,
     RestoreScalers,
-    ReturnDeadline,
     ScaleBack,
     ScaleToZero,
     Wait,
 )
+from daemon.policy.lending import LendDeadline, ReturnDeadline
 from tests.unit import facts
 
 WAITING = Cleanup(CleanupState.WAITING, "", facts.after(61), template="t1")
@@ -242,23 +241,23 @@ def test_what_is_lent_already_is_not_taken_for_the_original(canary: Canary) -> N
 
 def test_a_deadline_that_no_record_accounts_for_is_given_back() -> None:
     short = facts.canary(**SHORT)
-    assert cleaning.orphaned(short, []) == ReturnDeadline(1, 600)
-    assert cleaning.orphaned(short, [record(None), record(WAITING)]) == ReturnDeadline(1, 600)
-    assert cleaning.orphaned(facts.canary(progress_deadline=1, deadline_lent=LentDeadline(None)), []) == (
+    assert lending.orphaned(short, []) == ReturnDeadline(1, 600)
+    assert lending.orphaned(short, [record(None), record(WAITING)]) == ReturnDeadline(1, 600)
+    assert lending.orphaned(facts.canary(progress_deadline=1, deadline_lent=LentDeadline(None)), []) == (
         ReturnDeadline(1, None)
     )
 
 
 def test_of_a_deadline_that_is_anothers_by_now_only_the_note_is_taken_away() -> None:
     changed = facts.canary(progress_deadline=300, deadline_lent=LentDeadline(600))
-    assert cleaning.orphaned(changed, []) == ReturnDeadline(300, 300)
+    assert lending.orphaned(changed, []) == ReturnDeadline(300, 300)
 
 
 def test_what_a_record_accounts_for_or_we_never_lent_is_no_orphan() -> None:
-    assert cleaning.orphaned(facts.canary(**SHORT), [record(LENT)]) is None
-    assert cleaning.orphaned(facts.canary(**SHORT), [record(NOTED), record(None)]) is None
-    assert cleaning.orphaned(facts.canary(progress_deadline=1), []) is None
-    assert cleaning.orphaned(None, []) is None
+    assert lending.orphaned(facts.canary(**SHORT), [record(LENT)]) is None
+    assert lending.orphaned(facts.canary(**SHORT), [record(NOTED), record(None)]) is None
+    assert lending.orphaned(facts.canary(progress_deadline=1), []) is None
+    assert lending.orphaned(None, []) is None
 
 
 # -- without a controller
@@ -304,6 +303,24 @@ def test_a_release_that_starts_with_the_emptiness_we_made_gets_its_pods_back() -
     assert step == ScaleBack(empty, 2)
     asking = facts.canary(CanaryPhase.WAITING, revision="rev3")
     assert cleaning.next_step(scene(canary=asking, workload=empty, record=record(emptied))) == Wait()
+
+
+@pytest.mark.parametrize("canary", [alone(revision="rev3"), facts.canary(revision="rev3")], ids=["alone", "Flagger"])
+def test_a_release_that_has_its_pods_needs_none_back_however_empty_it_is_later(canary: Canary) -> None:
+    """Else the end of a later release, which takes the canary to 0 as it should, would look like our emptiness."""
+    emptied = dataclasses.replace(WAITING, state=CleanupState.DONE, scaled_down=1, scaled_from=2)
+    up = facts.workload(template="t2", replicas=2)
+    cleanup = noted(cleaning.next_step(scene(canary=canary, workload=up, record=record(emptied))))
+    assert (cleanup.state, cleanup.scaled_from) == (CleanupState.DONE, 0)
+    over = facts.workload(template="t2", replicas=0)
+    assert cleaning.next_step(scene(canary=canary, workload=over, record=record(cleanup))) == Wait()
+
+
+def test_what_was_seen_before_we_emptied_it_is_not_taken_for_a_release_with_pods() -> None:
+    emptied = dataclasses.replace(WAITING, state=CleanupState.DONE, scaled_down=1, scaled_from=2)
+    before = facts.workload(template="t1", replicas=2)
+    step = cleaning.next_step(scene(canary=facts.canary(revision="rev3"), workload=before, record=record(emptied)))
+    assert step == Wait()
 
 
 def test_a_rehearsal_cleans_nothing() -> None:
