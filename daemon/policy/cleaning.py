@@ -45,6 +45,8 @@ class Scene:
     scalers: tuple[PausedScaler, ...] = ()
     """Autoscalers of the workload that could raise it again now, with what to put back."""
     raised_since: datetime.datetime | None = None
+    evidence_waited: float = 0.0
+    """Seconds for which this leader has waited for evidence, by its own clock: one that comes late has begun anew."""
     choices: Choices = Choices()
 
 
@@ -230,6 +232,9 @@ def _alone(scene: Scene, cleanup: Cleanup, canary: Canary) -> Step:
         return _settle(scene, cleanup, CleanupState.KEPT, "nobody knows what runs its pods (pullback.dev/workload)")
     if workload is None or workload.replicas == 0:
         return _settle(scene, cleanup, CleanupState.DONE, "zero is proved and the canary has 0 replicas")
+    if workload.name == canary.primary_workload:
+        detail = f"Deployment {workload.name} runs the stable side too: see pullback.dev/workload"
+        return _settle(scene, cleanup, CleanupState.KEPT, detail)
     if cleanup.scaled_down >= MOST_TIMES:
         return _give_up(scene, cleanup, workload)
     step = PauseScalers(scene.scalers) if scene.scalers else ScaleToZero(workload)
@@ -246,7 +251,7 @@ def _evidence_first(scene: Scene) -> Wait | None:
     """Logs are kept before their pods go, as long as that does not take too long."""
     if scene.record.evidence is not None:
         return None
-    left = scene.choices.evidence_within - (scene.now - scene.record.started_at).total_seconds()
+    left = scene.choices.evidence_within - scene.evidence_waited
     return Wait(left) if left > 0 else None
 
 

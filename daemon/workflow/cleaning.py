@@ -1,5 +1,6 @@
 """Carries out the cleanup, one step of ``policy.cleaning`` at a time; what is lent is written down before."""
 
+import asyncio
 import dataclasses
 import datetime
 from collections.abc import Sequence
@@ -43,6 +44,8 @@ class Cleaning:
         self._clock = clock
         self._choices = choices
         self._raised: dict[CanaryRef, datetime.datetime] = {}
+        self._unkept: dict[str, float] = {}
+        """Since when, by the loop's clock, we have seen a record without evidence, by its uid."""
         self._looked: set[CanaryRef] = set()
         """Canaries of whose autoscalers none was paused when we looked, and none has been since."""
 
@@ -133,8 +136,17 @@ class Cleaning:
             routes_at_zero=known and all(view.at_zero for view in self._gatherer.views(canary)),
             scalers=scalers,
             raised_since=self._raised.get(ref),
+            evidence_waited=self._waited(record),
             choices=self._choices,
         )
+
+    def _waited(self, record: Rollback) -> float:
+        """Seconds since this leader first saw the rollback without evidence."""
+        if record.evidence is not None:
+            self._unkept.pop(record.uid, None)
+            return 0.0
+        now = asyncio.get_running_loop().time()
+        return now - self._unkept.setdefault(record.uid, now)
 
     async def _carry_out(self, record: Rollback, step: cleaning.Step, leadership: Leadership) -> None:
         match step:

@@ -283,9 +283,25 @@ def test_alone_autoscalers_are_paused_first() -> None:
 
 def test_alone_the_evidence_comes_first_but_not_for_ever() -> None:
     unkept = record(evidence=None)
-    assert cleaning.next_step(scene(canary=alone(), record=unkept, now=facts.after(71))) == Wait(10.0)
-    assert cleaning.next_step(scene(canary=alone(), record=unkept)) == Wait(1.0)
-    assert isinstance(cleaning.next_step(scene(canary=alone(), record=unkept, now=facts.after(81))), ScaleToZero)
+    assert cleaning.next_step(scene(canary=alone(), record=unkept, evidence_waited=10)) == Wait(10.0)
+    assert cleaning.next_step(scene(canary=alone(), record=unkept, evidence_waited=19)) == Wait(1.0)
+    assert isinstance(cleaning.next_step(scene(canary=alone(), record=unkept, evidence_waited=20)), ScaleToZero)
+
+
+@pytest.mark.parametrize("now", [62.0, 61 + 3600, -3600], ids=["soon", "another leader, late", "the clock jumped back"])
+def test_evidence_has_its_time_whenever_this_leader_began_and_no_more(now: float) -> None:
+    unkept = {"canary": alone(), "record": record(evidence=None), "now": facts.after(now)}
+    assert cleaning.next_step(scene(**unkept)) == Wait(20.0)
+    assert isinstance(cleaning.next_step(scene(**unkept, evidence_waited=20)), ScaleToZero)
+
+
+def test_what_runs_both_sides_is_never_scaled_down() -> None:
+    """A wrong pullback.dev/workload: the pods are the stable ones as well, and have all the traffic now."""
+    canary = facts.undriven(stable_workload="podinfo")
+    cleanup = noted(cleaning.next_step(scene(canary=canary, scalers=(KEDA,))))
+    assert cleanup.state is CleanupState.KEPT
+    assert "Deployment podinfo runs the stable side too" in cleanup.detail
+    assert isinstance(cleaning.next_step(scene(canary=facts.undriven())), ScaleToZero)
 
 
 def test_the_next_release_finds_its_autoscalers_as_they_were() -> None:
