@@ -19,6 +19,8 @@ _THRESHOLDS = ("threshold", "limit")
 _RUNBOOKS = ("runbook_url", "runbook")
 _DASHBOARDS = ("dashboard_url", "dashboard")
 _URL_MOST = 2000
+_PATCHES_MOST = 6
+"""Commands by hand: with them, what else to do is still within what a chat shows."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -201,8 +203,8 @@ def _commands(record: Rollback, break_glass: Iterable[str], undo: str, mood: Moo
 
 
 def _by_hand(record: Rollback, break_glass: Iterable[str]) -> Iterable[str]:
-    """And what prints them: a channel leaves out a patch that is longer than it takes."""
+    """And what prints all of them: a channel leaves out a patch that is longer than it takes."""
     given = tuple(break_glass)
-    yield from given
+    yield from given[:_PATCHES_MOST]
     if given:
         yield f"pullback plan {shlex.quote(record.canary.name)} -n {shlex.quote(record.namespace)}"
