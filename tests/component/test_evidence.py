@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from daemon.adapters.clock import SystemClock
-from daemon.adapters.evidence import DEFAULT_PATTERNS, Bounds, KubernetesEvidence, compiled
+from daemon.adapters.evidence import DEFAULT_PATTERNS, Bounds, KubernetesEvidence, compiled, packing
 from daemon.adapters.flagger import read_canary
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.ledger import read_rollback
@@ -249,6 +249,28 @@ class TestWhatIsKept:
         with pytest.raises(errors.Refused, match="not of this rollback"):
             await lab.keep()
         assert await lab.kept() == {"a": "b"}
+
+
+    async def test_what_an_earlier_record_of_the_name_has_left_is_waited_for_to_go(self, lab: Lab) -> None:
+        """Whoever deletes a record lifts the hold; the alert that still fires makes another of the same name, before
+        the garbage collector has taken the evidence of the first."""
+        name = f"{NAME}-evidence"
+        before = await lab.record()
+        left = packing.document(before, KeptEvidence(name, before.created_at, 0, ()), {})
+        left["metadata"]["ownerReferences"][0]["uid"] = "of the one that was deleted"
+        await lab.scene.create(CONFIG_MAPS, left)
+        await lab.add_pod("podinfo-7c9bd-x2k4q", status=crashing())
+        canary, record = await lab.canary(), await lab.record()
+        room = KubernetesEvidence(lab.client, bounds=Bounds(), redact=(), clock=SystemClock())
+        with pytest.raises(errors.Conflict, match="an earlier rollback"):
+            await room.keep(canary, record, within=0.3)
+        assert room.holds(record)
+        await lab.scene.delete(PODS, "podinfo-7c9bd-x2k4q")
+        writing = asyncio.create_task(room.keep(canary, record, within=5))
+        await asyncio.sleep(0.3)
+        await lab.scene.delete(CONFIG_MAPS, name)
+        assert (await writing).pods == 1
+        assert "podinfo-7c9bd-x2k4q" in (await lab.kept())["summary.txt"]
 
 
 class TestWhatIsMissing:
