@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from daemon.adapters.argo_rollouts import read_rollout
 from daemon.adapters.clock import SystemClock
 from daemon.adapters.evidence import DEFAULT_PATTERNS, Bounds, KubernetesEvidence, compiled, packing
 from daemon.adapters.flagger import read_canary
@@ -26,6 +27,7 @@ from daemon.sandbox.kubernetes_api import Fault, KubernetesApi
 from tests import builders
 from tests.builders import Json
 from tests.cluster import CRDS, Cluster
+from tests.component import rollouts
 from tests.scene import CANARIES, DEPLOYMENTS, ROLLBACKS, Scene
 
 PODS = "/api/v1/namespaces/{}/pods"
@@ -250,6 +252,34 @@ class TestWhatIsKept:
             await lab.keep()
         assert await lab.kept() == {"a": "b"}
 
+
+    @pytest.mark.parametrize("borrowed", [False, True], ids=["its own template", "the template of a Deployment"])
+    async def test_of_a_rollout_what_is_tried_out(self, lab: Lab, borrowed: bool) -> None:
+        document = rollouts.rollout(lab.scene.namespace, None)
+        if borrowed:
+            source = builders.deployment(lab.scene.namespace, "summit-template", version="v4")
+            await lab.scene.create(DEPLOYMENTS, source)
+            reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "summit-template"}
+            spec = {key: value for key, value in document["spec"].items() if key != "template"}
+            document["spec"] = {**spec, "workloadRef": reference}
+        image = "registry.example:5000/summit-template:v4" if borrowed else "registry.example/summit:v4"
+        await lab.scene.create(rollouts.ROLLOUTS, document)
+        await lab.scene.merge(rollouts.ROLLOUTS, f"{rollouts.NAME}/status", {"status": rollouts.status()})
+        for pod, revision in (("summit-new", rollouts.NEW), ("summit-old", rollouts.OLD)):
+            labels = {"app": rollouts.NAME, "rollouts-pod-template-hash": revision}
+            await lab.add_pod(pod)
+            await lab.scene.merge(PODS, pod, {"metadata": {"labels": labels}})
+            lab.write_log(pod, f"{pod} speaks\n")
+        found = await lab.scene.get(rollouts.ROLLOUTS, rollouts.NAME)
+        canary = read_rollout(found, lambda *_: None, "cluster.local")
+        assert canary is not None
+        room = KubernetesEvidence(lab.client, bounds=Bounds(), redact=(), clock=SystemClock())
+        kept = await room.keep(canary, await lab.record(), within=5)
+        data = await lab.kept()
+        assert (kept.missing, kept.pods) == ((), 1)
+        assert {key for key in data if key.endswith(".log")} == {"summit-new.app.log"}
+        assert f"app: {image}" in data["summary.txt"]
+        assert f"image: {image}" in data["template.diff"]
 
     async def test_what_an_earlier_record_of_the_name_has_left_is_waited_for_to_go(self, lab: Lab) -> None:
         """Whoever deletes a record lifts the hold; the alert that still fires makes another of the same name, before
