@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from daemon import ports
+from daemon.model import errors
 from daemon.model.canary import CanaryPhase, CanaryRef, Controller, Workload
 from daemon.model.cleanup import SETTLED, Cleanup, CleanupState, PausedScaler
 from daemon.model.rollback import Amendment, Rollback
@@ -16,6 +17,7 @@ from daemon.workflow.leading import Leadership
 from daemon.workflow.recording import Recorder
 from daemon.workflow.world import World
 
+_WHY_MOST = 500
 _STEPS = 12
 """More than any cleanup takes; what comes after is the next look's business."""
 
@@ -57,7 +59,18 @@ class Cleaning:
 
     async def work(self, ref: CanaryRef, leadership: Leadership) -> float | None:
         await self._give_back(ref, leadership)
-        waits = [await self._clean(ref, one.name, leadership) for one in self._records(ref) if self._is_open(one)]
+        waits: list[float | None] = []
+        failed: errors.NeighbourError | None = None
+        for name in [one.name for one in self._records(ref) if self._is_open(one)]:
+            try:
+                waits.append(await self._clean(ref, name, leadership))
+            except errors.Refused as problem:
+                await self._say(ref, name, problem)
+                failed = failed or problem
+            except errors.NeighbourError as problem:
+                failed = failed or problem
+        if failed is not None:
+            raise failed
         return min((seconds for seconds in waits if seconds is not None), default=None)
 
     def _left_alone(self, ref: CanaryRef, records: Sequence[Rollback]) -> bool:
@@ -115,6 +128,13 @@ class Cleaning:
             if isinstance(step, cleaning.ScaleToZero | cleaning.ScaleBack):
                 break  # the watch will show what came of it
         return 1.0
+
+    async def _say(self, ref: CanaryRef, name: str, problem: errors.Refused) -> None:
+        """It is tried again, for a person may allow it; until then the record says what it waits for."""
+        record = self._world.record(ref, name)
+        if record is not None and record.cleanup is not None and record.cleanup.state not in SETTLED:
+            detail = f"refused, tried again: {str(problem)[:_WHY_MOST]}"
+            await self._note(record, dataclasses.replace(record.cleanup, detail=detail))
 
     async def _look(self, record: Rollback) -> cleaning.Scene:
         ref, now = record.canary, self._clock.now()

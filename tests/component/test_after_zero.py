@@ -239,6 +239,25 @@ async def test_a_leader_that_comes_late_keeps_the_evidence_before_the_pods_go(
     assert (await scene.record())["status"]["evidence"]["pods"] == 1
 
 
+async def test_a_cleanup_that_is_refused_says_so_in_the_record_and_goes_on_once_it_is_allowed(
+    breakable: tuple[Cluster, Scene, KubernetesApi], tmp_path: Path
+) -> None:
+    cluster, scene, api = breakable
+    await undriven.release(scene)
+    api.faults.fail(403, "no scaling on Fridays", resource="deployments", subresource="scale", times=None)
+
+    async def cleanup(state: str, words: str) -> bool:
+        (record,) = await scene.records()
+        told = record.get("status", {}).get("cleanup", {})
+        return told.get("state") == state and words in told["detail"]
+
+    async with running(cluster, tmp_path) as daemon:
+        await daemon.alert(builders.webhook(builders.alert(scene.namespace, undriven.NAME)))
+        await eventually(lambda: cleanup("Waiting", "no scaling on Fridays"))
+        api.faults.clear()
+        await eventually(lambda: cleanup("Done", "scaled from 2 to 0"))
+
+
 async def test_evidence_outlives_an_api_that_takes_no_config_maps_and_the_incident_says_where_it_will_be(
     breakable: tuple[Cluster, Scene, KubernetesApi], tmp_path: Path
 ) -> None:

@@ -193,6 +193,13 @@ def test_what_somebody_else_has_set_meanwhile_stays() -> None:
     assert cleanup.nudge.restored_at == facts.after(80)
 
 
+def test_of_a_canary_that_is_gone_nothing_is_owed() -> None:
+    cleanup = noted(cleaning.next_step(scene(record=record(LENT), canary=None, workload=None)))
+    assert not cleanup.owes
+    step = cleaning.next_step(scene(record=record(cleanup), canary=None, workload=None))
+    assert noted(step).state is CleanupState.OVERTAKEN
+
+
 def test_while_it_is_lent_nothing_else_is_done() -> None:
     assert cleaning.next_step(scene(record=record(LENT), canary=facts.canary(**SHORT))) == Wait()
 
