@@ -97,6 +97,17 @@ async def test_a_canary_that_is_gone_gets_none(
     assert [one["involvedObject"]["kind"] for one in await events(http, namespace)] == ["Rollback"]
 
 
+async def test_what_is_of_no_rollback_stands_on_the_canary_alone(
+    channel: ports.Channel, http: aiohttp.ClientSession, namespace: str
+) -> None:
+    """A gate that stays closed: its record is the revision's, and no Rollback is called like that."""
+    said = message(Saying.TELL, told=told(namespace, record_uid=""))
+    reference = await channel.deliver(said, "", uncertain=False)
+
+    (event,) = await events(http, namespace)
+    assert (event["involvedObject"]["kind"], event["metadata"]["name"]) == ("Canary", reference)
+
+
 @pytest.mark.parametrize("name", ["a" * 253, "a" * 235 + "." + "b" * 17, "a" * 236])
 async def test_the_longest_names_make_valid_ones(
     name: str, channel: ports.Channel, http: aiohttp.ClientSession, namespace: str

@@ -34,7 +34,7 @@ def build(options: Options, surroundings: Surroundings) -> "EventsChannel":  # n
 
 
 class EventsChannel:
-    """Keeps ``ports.Channel``. A reference is the name of the last Event on the Rollback."""
+    """Keeps ``ports.Channel``. A reference is the name of the last Event: the Rollback's, where there is one."""
 
     manner = Manner.STREAM
     closes = False
@@ -51,13 +51,14 @@ class EventsChannel:
     ) -> str:
         story = message.story
         warning = message.story.mood is Mood.NEEDED or not reference
-        # An Event about an object that is gone would be shown nowhere.
-        if story.canary_uid:
-            await self._tell(_event(message, story.canary_kind, story.canary, story.canary_uid, warning=warning))
         record = ObjectKind(ROLLBACKS.api_version, ROLLBACKS.kind)
-        on_record = _event(message, record, story.record, story.record_uid, warning=warning)
-        await self._tell(on_record)
-        return str(on_record["metadata"]["name"])
+        # An Event about an object that is gone, or never was, would be shown nowhere.
+        about = [one for one in ((story.canary_kind, story.canary, story.canary_uid),
+                                 (record, story.record, story.record_uid)) if one[-1]]  # fmt: skip
+        told = [_event(message, *one, warning=warning) for one in about]
+        for event in told:
+            await self._tell(event)
+        return str(told[-1]["metadata"]["name"]) if told else ""
 
     async def _tell(self, event: dict[str, Any]) -> None:
         try:
