@@ -11,6 +11,7 @@ from daemon.doctor.canaries import Canary
 from daemon.doctor.durations import said, seconds
 from daemon.doctor.findings import Finding, fail, fine, warn
 from daemon.doctor.known import FLAGGER_PATH, Known
+from daemon.model.canary import DEPLOYMENT
 
 TIMEOUT = 10.0
 """Flagger's own, for a hook that says none."""
@@ -21,7 +22,7 @@ _BRIEF = 30.0
 
 
 def examine(canary: Canary, known: Known) -> list[Finding]:
-    problems = [*_rollback(canary), *_missing(canary)]
+    problems = [*_rollback(canary), *_missing(canary), *_target(canary)]
     for index, hook in enumerate(canary.hooks):
         problems += [*_addressed(canary, index, hook), *_credentials(canary, index, hook, known),
                      *_slow(canary, index, hook)]  # fmt: skip
@@ -77,6 +78,18 @@ def _missing(canary: Canary) -> Iterator[Finding]:
                 f"hooks/no-{gate}", canary.at("webhooks"), f"no {gate} hook asks Pullback: that gate stands open",
                 f"a hook of type {gate} to Pullback", f"type: {gate}, url: …{FLAGGER_PATH}{gate}",
             )  # fmt: skip
+
+
+def _target(canary: Canary) -> Iterator[Finding]:
+    target = canary.spec.get("targetRef")
+    kind_ = str(target.get("kind") or "") if isinstance(target, Mapping) else ""
+    if kind_ in {"", DEPLOYMENT} or not any(asks_us(canary.hooks, gate) for gate in _GATES):
+        return
+    yield warn(
+        "hooks/target", canary.at("webhooks"), f"the target is a {kind_}, whose pod template Pullback does not read: "
+        "no revision is recorded, so no check of it passes, no soak ends and no approval counts",
+        f"a {DEPLOYMENT}, or the rollback hook alone", "leave the gates out of webhooks",
+    )  # fmt: skip
 
 
 def _addressed(canary: Canary, index: int, hook: Mapping[str, Any]) -> Iterator[Finding]:

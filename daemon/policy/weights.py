@@ -1,5 +1,6 @@
 """What the weight on the routes says about going on: how long it has been there, and where the next step would lead."""
 
+from daemon.model.canary import DEPLOYMENT, Canary, Controller
 from daemon.model.decision import Reason, Verdict
 from daemon.model.signal import HookType
 from daemon.policy import staging
@@ -45,8 +46,9 @@ def soaking(seen: GateEvidence) -> Answer | None:
         return cannot_know("nobody knows the weight on the routes, so no soak can be counted")
     if staging.stage_at(stages, seen.weight) is None:
         return None
-    record = seen.record
-    soak = staging.soak(stages, record.weights, seen.weight, seen.now) if record is not None else None
+    if seen.record is None:
+        return cannot_know(_unrecorded(seen.canary))
+    soak = staging.soak(stages, seen.record.weights, seen.weight, seen.now)
     if soak is None:
         return cannot_know(f"the record has not come to {seen.weight:g}% yet")
     if soak.left <= 0 or _advances(seen):
@@ -56,6 +58,13 @@ def soaking(seen: GateEvidence) -> Answer | None:
         f"{seen.weight:g}% for {duration(soak.lasted)} of {duration(soak.stage.soak)}, "
         f"{duration(soak.left)} left{_why_not_advanced(seen)}",
     )  # fmt: skip
+
+
+def _unrecorded(canary: Canary) -> str:
+    kind = canary.workload_kind
+    if canary.controller is Controller.FLAGGER and kind not in {"", DEPLOYMENT}:
+        return f"nothing is recorded of a {kind}, only Deployments are known here: no soak can be counted"
+    return f"nothing is recorded of revision {canary.revision or '(none)'} yet, so no soak can be counted"
 
 
 def _advances(seen: GateEvidence) -> bool:

@@ -127,7 +127,11 @@ TOLD: dict[str, tuple[Gate, GateEvidence, bool, Reason, str]] = {
         increase, evidence(record=revisions.record(weights=revisions.weights((0, 0)))), False, Reason.CANNOT_KNOW,
         "the record has not come to 5% yet"),
     "there is no record": (
-        increase, evidence(record=None), False, Reason.CANNOT_KNOW, "the record has not come to 5% yet"),
+        increase, evidence(record=None), False, Reason.CANNOT_KNOW,
+        "nothing is recorded of revision rev2 yet, so no soak can be counted"),
+    "there is no record, and will be none": (
+        increase, evidence(record=None, canary={"workload_kind": "DaemonSet"}), False, Reason.CANNOT_KNOW,
+        "nothing is recorded of a DaemonSet, only Deployments are known here: no soak can be counted"),
     "nobody knows the weight": (
         increase, evidence(weight=None), False, Reason.CANNOT_KNOW,
         "nobody knows the weight on the routes, so this may be the increase that needs an approval"),

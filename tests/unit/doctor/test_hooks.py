@@ -39,6 +39,18 @@ def test_a_gate_that_stands_open(kind: str) -> None:
     assert bad(examined(canary(without(kind)))) == [f"hooks/no-{kind}"]
 
 
+def test_gates_of_what_is_no_deployment_stay_closed() -> None:
+    target = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "shop"}
+    spec = yaml.safe_load(canary(ALL))
+    found = examined(yaml.safe_dump(spec | {"spec": spec["spec"] | {"targetRef": target}}))
+    assert "a DaemonSet" in the(found, "hooks/target").seen
+    rollback = yaml.safe_load(canary([ALL[0]]))
+    found = examined(yaml.safe_dump(rollback | {"spec": rollback["spec"] | {"targetRef": target}}))
+    assert "hooks/target" not in bad(found)
+    target["kind"] = "Deployment"
+    assert bad(examined(yaml.safe_dump(spec | {"spec": spec["spec"] | {"targetRef": target}}))) == []
+
+
 def test_no_rollback_hook() -> None:
     assert bad(examined(canary(without("rollback")))) == ["hooks/no-rollback-hook"]
     assert bad(examined(canary([]))) == ["hooks/no-rollback-hook"]
