@@ -75,8 +75,9 @@ class Gates(Group):
     """Flagger's tick waits for every answer: what is not known by then is said to be running."""
     pre_rollout_within: Annotated[Seconds, pydantic.Field(gt=0, le=30)] = 5.0
     """The same for pre-rollout, where a no counts. Below the timeout of that hook."""
-    retry: Annotated[Seconds, pydantic.Field(gt=0)] = 30.0
-    """Until an acceptance check that did not pass is run again."""
+    retry: Annotated[Seconds, pydantic.Field(gt=0)] = 20.0
+    """Until an acceptance check that did not pass is run again. Below Flagger's interval: a failure that is told twice
+    counts twice against its threshold."""
     recheck: Annotated[Seconds, pydantic.Field(gt=0)] = 5.0
     """A criterion seen this recently is not asked again."""
     refusing_late: Annotated[Seconds, pydantic.Field(gt=0)] = 4 * 3600.0

@@ -49,7 +49,7 @@ class _Known:
 class Pace:
     """Seconds until a check is run again: ``retry`` one for acceptance that has not passed, ``recheck`` a criterion."""
 
-    retry: float = 30.0
+    retry: float = 20.0
     recheck: float = 5.0
 
 

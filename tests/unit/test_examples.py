@@ -130,6 +130,12 @@ def test_answers_are_there_before_flagger_stops_waiting() -> None:
     assert min(waits.values()) >= 1, "answer_within is one second at most"
 
 
+def test_an_acceptance_check_is_run_again_before_flagger_counts_its_no_again() -> None:
+    gates = yaml.safe_load((CONFIG / "pullback.yaml").read_text("utf-8"))["gates"]
+    slowest = seconds(gates["pre_rollout_within"])  # that a tick asks later after one answer than after another
+    assert seconds(gates["retry"]) + slowest < seconds(canary()["spec"]["analysis"]["interval"])
+
+
 def test_the_steps_are_the_stages_of_the_configuration() -> None:
     analysis = canary()["spec"]["analysis"]
     for name in ("pullback.yaml", "gates.yaml"):
