@@ -95,7 +95,7 @@ def current(records: Iterable[CanaryRevision], canary: Canary) -> CanaryRevision
 
 def updated(record: CanaryRevision, records: Iterable[CanaryRevision], seen: Sighting, notes: Notes) -> CanaryRevision:
     """The record as it should be."""
-    after = _bound(record, tuple(records), seen)
+    after = _bound(_back(record, seen), tuple(records), seen)
     after = _weighed(after, seen)
     after = _ended(after, seen)
     after = acts.acted(after, seen.canary, seen.now)
@@ -103,6 +103,15 @@ def updated(record: CanaryRevision, records: Iterable[CanaryRevision], seen: Sig
 
 
 # -- how far it has come
+
+
+def _back(record: CanaryRevision, seen: Sighting) -> CanaryRevision:
+    """What was replaced before it was ever analysed, and lies in the workload again, waits again from now on. So it is,
+    too, where a replica whose watch lags behind took it for replaced."""
+    there = seen.workload is not None and seen.workload.template == record.template
+    if record.phase is not RevisionPhase.SUPERSEDED or record.run or not there:
+        return record
+    return _into(dataclasses.replace(record, gates=()), RevisionPhase.PENDING, seen, "it lies in the workload again")
 
 
 def _bound(record: CanaryRevision, records: tuple[CanaryRevision, ...], seen: Sighting) -> CanaryRevision:

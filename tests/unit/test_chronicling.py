@@ -163,6 +163,18 @@ def test_what_has_ended_stays_as_it_ended() -> None:
             assert after(ended, seen(phase=canary_phase, weight=25, revision="rev3", template="t3")) == ended
 
 
+@pytest.mark.parametrize("phase", [CanaryPhase.WAITING, CanaryPhase.SUCCEEDED])
+def test_what_lies_in_the_workload_again_before_it_was_ever_analysed_waits_again(phase: CanaryPhase) -> None:
+    """It was put back; or a replica whose watch lags took it for replaced before it had seen it."""
+    closed = SeenGate("confirm-rollout", False, "check-failed", "no", facts.after(0), facts.after(0))
+    waiting = record(**PENDING, gates=(closed,))
+    replaced = after(waiting, seen(phase=phase, revision="rev1", template="t3"))
+    assert replaced.phase is RevisionPhase.SUPERSEDED
+    again = after(replaced, seen(2100, phase=phase, revision="rev1"))
+    assert (again.phase, again.gates, texts(again)[-1]) == (RevisionPhase.PENDING, (), "it lies in the workload again")
+    assert after(again, seen(2200)).phase is RevisionPhase.ANALYSING
+
+
 # -- which record is meant
 
 
