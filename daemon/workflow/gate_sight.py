@@ -121,6 +121,9 @@ class GateSight:
         window = _WINDOW
         if kind in INCREASES and profile is not None:
             window = opening.look_over(profile, record, weight, self._clock.now())
+        if kind is HookType.CONFIRM_ROLLOUT:
+            # Flagger's status still names the revision before, and a check must not be told that it is of that one.
+            canary = dataclasses.replace(canary, revision=record.revision if record is not None else "")
         run = record.run if record is not None else 0
         # What was seen at confirm-rollout, before the first analysis, still holds at pre-rollout.
         return Subject(canary, template, images, weight, max(1, run), window)

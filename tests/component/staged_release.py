@@ -41,6 +41,8 @@ class Surroundings:
     """Percent; None: no data."""
     prometheus_down: bool = False
     slow: float = 0.0
+    smoked: list[str] = dataclasses.field(default_factory=list)
+    """Which revisions a smoke test was said to be of."""
     asked: dict[str, int] = dataclasses.field(default_factory=dict)
     at_once: dict[str, int] = dataclasses.field(default_factory=dict)
     most_at_once: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -48,6 +50,7 @@ class Surroundings:
     async def handle(self, request: web.Request) -> web.Response:
         kind = request.path[1:] if request.path in {"/smoke", "/load"} else "prometheus"
         self.asked[kind] = self.asked.get(kind, 0) + 1
+        self.smoked += request.query.getall("of", [])
         self.at_once[kind] = self.at_once.get(kind, 0) + 1
         self.most_at_once[kind] = max(self.most_at_once.get(kind, 0), self.at_once[kind])
         try:
@@ -86,7 +89,7 @@ def settings(stub: Surroundings, *, soak: float = SOAK, **promotion: Any) -> dic
             "retry": 0.05,
             "recheck": 0.05,
             "checks": {
-                "smoke": {"kind": "http", "url": f"{stub.url}/smoke"},
+                "smoke": {"kind": "http", "url": f"{stub.url}/smoke?of=$revision"},
                 "load": {"kind": "http", "url": f"{stub.url}/load", "method": "POST"},
                 "error-rate": {"kind": "promql", "url": stub.url, "query": "errors[$window]", "max": 0.5},
             },

@@ -99,6 +99,7 @@ async def test_waiting_at_confirm_rollout_counts_against_nothing(
         waiting = [one for one in await release.records() if one["status"]["phase"] == "Pending"]
         assert len(waiting) == 1
         assert waiting[0]["spec"]["images"] == ["podinfo:2"]
+        assert set(release.stub.smoked) == {""}  # and none of its checks is told the name of the one before
 
         release.stub.smoke = 200
         await release.until_weight(5)

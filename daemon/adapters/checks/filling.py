@@ -20,8 +20,8 @@ FIELDS = (
     "namespace", "name", "workload", "primary", "service", "canary_service", "primary_service", "revision", "template",
     "weight", "window",
 )  # fmt: skip
-"""``namespace`` is where the pods are; ``primary`` is the stable workload; ``revision`` is Flagger's, ``template`` the
-hash of what is being released;
+"""``namespace`` is where the pods are; ``primary`` is the stable workload; ``revision`` is Flagger's, empty
+while it has none yet (at confirm-rollout), ``template`` the hash of what is being released;
 ``weight`` is percent, ``window`` a duration of Prometheus (``90s``)."""
 
 _SAMPLE = dict.fromkeys(FIELDS, "x") | {"weight": "5", "window": "60s"}
