@@ -199,6 +199,14 @@ async def test_a_load_is_made_again_when_the_same_release_is_analysed_again(clus
     assert len(await jobs(scene)) == 3  # what is acceptable once is acceptable
 
 
+async def test_another_configuration_of_the_same_template_is_another_release(cluster: Cluster, scene: Scene) -> None:
+    of = await released(scene)
+    async with checking(cluster) as check:
+        for configs in ("", "aaaaaaaaaa", "bbbbbbbbbb"):
+            await _run_new(check, subject(**_of(of), configs=configs), scene)
+    assert len(await jobs(scene)) == 3
+
+
 async def test_a_job_stays_until_everybody_has_seen_how_it_ended(cluster: Cluster, scene: Scene) -> None:
     """One that is gone between two looks would be run again and again, and never pass."""
     of = await released(scene, TEMPLATE.replace("spec:", "spec:\n  ttlSecondsAfterFinished: 0", 1))

@@ -40,7 +40,9 @@ def name_of(check: str, subject: Subject, *, per_weight: bool) -> str:
     weight is made anew when the release is analysed anew: the load of the first time is no load of the second."""
     again = f" {subject.run}" if subject.run > 1 else ""
     weight = f"{subject.weight:g}{again}" if per_weight else ""
-    whole = "\n".join((subject.canary.uid, str(subject.canary.ref), check, subject.template, weight))
+    # The ConfigMaps and Secrets that it runs with belong to a release; which, Flagger says once it is being analysed.
+    release = f"{subject.template} {subject.canary.configs}".rstrip()
+    whole = "\n".join((subject.canary.uid, str(subject.canary.ref), check, release, weight))
     digest = hashlib.sha256(whole.encode()).hexdigest()[:12]
     head = re.sub(r"[^a-z0-9-]+", "-", f"{subject.canary.ref.name}-{check}".lower())
     return f"{head[: _NAME_MOST - 13].strip('-') or 'check'}-{digest}"
