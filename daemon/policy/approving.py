@@ -13,7 +13,7 @@ def judge(
 ) -> Decision:
     """APPROVED, or what is missing and how to get it. ``tolerance``: seconds by which clocks may disagree."""
     approval = canary.approval
-    how = f"pullback approve {canary.ref.name} -n {canary.ref.namespace}"
+    how = f"pullback approve {canary.ref.name} -n {canary.ref.namespace} --reason ..."
     if approval is None or not approval.by:
         who = "names nobody (pullback.dev/approved-by)" if approval is not None else "is not there"
         return _no(Reason.APPROVAL_MISSING, f"approval of {canary.revision or 'the revision'} {who}: {how}")

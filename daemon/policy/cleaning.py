@@ -7,14 +7,12 @@ to 0. Without a controller we scale down ourselves, once zero is proved: never b
 
 import dataclasses
 import datetime
-from collections.abc import Iterable
 
 from daemon.model.canary import Canary, CanaryPhase, Controller, Workload
 from daemon.model.cleanup import SETTLED, Cleanup, CleanupPolicy, CleanupState, Nudge, PausedScaler
 from daemon.model.rollback import Rollback
-
-NUDGED_SECONDS = 1
-"""The shortest progress deadline: Flagger then fails a canary that is not ready at its next tick."""
+from daemon.policy import lending
+from daemon.policy.lending import LendDeadline, ReturnDeadline
 
 MOST_TIMES = 3
 """How often a workload is scaled down again before a person is told who keeps raising it."""
@@ -47,6 +45,8 @@ class Scene:
     scalers: tuple[PausedScaler, ...] = ()
     """Autoscalers of the workload that could raise it again now, with what to put back."""
     raised_since: datetime.datetime | None = None
+    evidence_waited: float = 0.0
+    """Seconds for which this leader has waited for evidence, by its own clock: one that comes late has begun anew."""
     choices: Choices = Choices()
 
 
@@ -62,21 +62,6 @@ class Note:
     """Write this into the record."""
 
     cleanup: Cleanup
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class LendDeadline:
-    """Shorten the progress deadline if it still is ``original`` (None: not there), and note that on the canary."""
-
-    original: int | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ReturnDeadline:
-    """Take the note away, and write ``original`` (None: take it away) if the deadline still is ``found``."""
-
-    found: int | None
-    original: int | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -122,16 +107,18 @@ def next_step(scene: Scene) -> Step:
         return Wait() if scene.record.finished and _is_overtaken(scene, begun) else Note(begun)
     if _is_overtaken(scene, cleanup):
         return _make_way(scene, cleanup)
-    if cleanup.nudge is not None and _owes_deadline(cleanup):
-        return _nudged(scene, cleanup, cleanup.nudge)
     assert scene.canary is not None  # noqa: S101 - a canary that is gone is overtaken
+    if cleanup.nudge is not None and lending.owes(cleanup):
+        finished, patience = scene.record.finished, scene.choices.nudge_after
+        step = lending.next_step(scene.canary, cleanup.nudge, scene.now, finished=finished, patience=patience)
+        return _lent(scene, cleanup, step)
     if scene.canary.controller is Controller.FLAGGER:
         return _with_flagger(scene, cleanup, scene.canary)
     if scene.canary.controller is Controller.ARGO:  # one Rollout runs both sides: only it can tell its pods apart
         detail = "Argo Rollouts scales the aborted ReplicaSet down itself (abortScaleDownDelaySeconds)"
         given_up = scene.canary.phase is CanaryPhase.FAILED
         return _settle(scene, cleanup, CleanupState.KEPT, detail) if given_up else Wait()
-    return _alone(scene, cleanup)
+    return _alone(scene, cleanup, scene.canary)
 
 
 def _what_for(scene: Scene) -> str:
@@ -156,26 +143,22 @@ def _is_overtaken(scene: Scene, cleanup: Cleanup) -> bool:
 
 def _make_way(scene: Scene, cleanup: Cleanup) -> Step:
     """Whatever comes next must find everything as it was before us."""
-    if cleanup.nudge is not None and _owes_deadline(cleanup):
-        return _give_back(scene, cleanup, cleanup.nudge)
+    if cleanup.nudge is not None and lending.owes(cleanup):
+        return _lent(scene, cleanup, lending.give_back(scene.canary, cleanup.nudge, scene.now))
     paused = tuple(one for one in cleanup.scalers if one.restored_at is None)
     if paused:
         return RestoreScalers(paused)
     canary, workload = scene.canary, scene.workload  # where nobody drives it people raise it, and must find pods
     goes_on = canary is not None and (canary.phase is CanaryPhase.PROGRESSING or canary.controller is Controller.NONE)
-    if workload is not None and workload.replicas == 0 and goes_on and cleanup.scaled_from:
-        return ScaleBack(workload, cleanup.scaled_from)
+    if workload is not None and cleanup.scaled_from:
+        if workload.replicas == 0 and goes_on:
+            return ScaleBack(workload, cleanup.scaled_from)
+        # Another template is newer than what we have emptied: it has its pods, and owes its end to nobody.
+        if workload.replicas > 0 and cleanup.template and workload.template != cleanup.template:
+            return Note(dataclasses.replace(cleanup, scaled_from=0))
     if cleanup.state in SETTLED:
         return Wait()
     return _note(scene, cleanup, CleanupState.OVERTAKEN, "the canary has gone on: its pods are another's now")
-
-
-def orphaned(canary: Canary | None, records: Iterable[Rollback]) -> ReturnDeadline | None:
-    """Gives back what was lent for a record that is not there any more: whoever deletes it lifts the hold."""
-    if canary is None or canary.deadline_lent is None or any(_owes_deadline(record.cleanup) for record in records):
-        return None
-    found = canary.progress_deadline
-    return ReturnDeadline(found, canary.deadline_lent.original if found == NUDGED_SECONDS else found)
 
 
 def owes_scalers(record: Rollback) -> bool:
@@ -183,38 +166,16 @@ def owes_scalers(record: Rollback) -> bool:
     return record.cleanup is not None and any(one.restored_at is None for one in record.cleanup.scalers)
 
 
-def _owes_deadline(cleanup: Cleanup | None) -> bool:
-    return cleanup is not None and cleanup.nudge is not None and cleanup.nudge.restored_at is None
-
-
-def _nudged(scene: Scene, cleanup: Cleanup, nudge: Nudge) -> Step:
-    canary = scene.canary
-    assert canary is not None  # noqa: S101 - asked by the caller
-    if canary.phase is CanaryPhase.FAILED or scene.record.finished:
-        return _give_back(scene, cleanup, nudge)
-    if nudge.set_at is None and canary.deadline_lent is not None:
-        seen = dataclasses.replace(nudge, set_at=scene.now)
-        return Note(dataclasses.replace(cleanup, nudge=seen))
-    if canary.progress_deadline == NUDGED_SECONDS:
+def _lent(scene: Scene, cleanup: Cleanup, step: lending.Step | None) -> Step:
+    """A step of ``lending`` as one of ours."""
+    if step is None:
         return Wait()
-    # Not set yet (whoever noted it may have died before), or taken back by somebody: GitOps, a person.
-    young = nudge.set_at is None or (scene.now - nudge.set_at).total_seconds() < scene.choices.nudge_after
-    if canary.progress_deadline == nudge.original and young:
-        return LendDeadline(nudge.original)
-    # It is taken back as often as we set it, or is another's by now: then Flagger's own deadline has to do.
-    return _give_back(scene, cleanup, nudge)
-
-
-def _give_back(scene: Scene, cleanup: Cleanup, nudge: Nudge) -> Step:
-    canary = scene.canary
-    if canary is not None:
-        found = canary.progress_deadline
-        if found == NUDGED_SECONDS != nudge.original:
-            return ReturnDeadline(found, nudge.original)
-        if canary.deadline_lent is not None:
-            return ReturnDeadline(found, found)  # what somebody else has set meanwhile stays
-    restored = dataclasses.replace(cleanup, nudge=dataclasses.replace(nudge, restored_at=scene.now))
-    return _note(scene, restored, CleanupState.WAITING, _what_for(scene))
+    if not isinstance(step, Nudge):
+        return step
+    written = dataclasses.replace(cleanup, nudge=step)
+    if step.restored_at is None:
+        return Note(written)
+    return _note(scene, written, CleanupState.WAITING, _what_for(scene))
 
 
 def _with_flagger(scene: Scene, cleanup: Cleanup, canary: Canary) -> Step:
@@ -240,13 +201,14 @@ def _before_failed(scene: Scene, cleanup: Cleanup, canary: Canary) -> Step:
         return Wait()
     if cleanup.nudge is not None or scene.record.finished:
         return Wait()
-    if canary.deadline_lent is not None or canary.progress_deadline == NUDGED_SECONDS:
+    if canary.deadline_lent is not None or canary.progress_deadline == lending.NUDGED_SECONDS:
         return Wait()  # an earlier loan has yet to be given back, or there is nothing to shorten
     left = scene.choices.nudge_after - (scene.now - zeroed).total_seconds()
     if left > 0:
         return Wait(left)
     lent = dataclasses.replace(cleanup, nudge=Nudge(canary.progress_deadline, scene.now))
-    detail = f"pods are not ready, so Flagger does not ask: progress deadline set to {NUDGED_SECONDS} s for a moment"
+    shortened = f"progress deadline set to {lending.NUDGED_SECONDS} s for a moment"
+    detail = f"pods are not ready, so Flagger does not ask: {shortened}"
     return _note(scene, lent, CleanupState.NUDGED, detail)
 
 
@@ -260,20 +222,23 @@ def _behind_its_back(scene: Scene, cleanup: Cleanup, workload: Workload) -> Step
     return _evidence_first(scene) or ScaleToZero(workload)
 
 
-def _alone(scene: Scene, cleanup: Cleanup) -> Step:
+def _alone(scene: Scene, cleanup: Cleanup, canary: Canary) -> Step:
     workload = scene.workload
     if scene.choices.policy is CleanupPolicy.KEEP:
         return _settle(scene, cleanup, CleanupState.KEPT, "cleanup.policy is keep")
     if not scene.routes_at_zero or scene.record.timeline.proved_at is None:
         return Wait()
+    if workload is None and not canary.workload:
+        return _settle(scene, cleanup, CleanupState.KEPT, "nobody knows what runs its pods (pullback.dev/workload)")
     if workload is None or workload.replicas == 0:
         return _settle(scene, cleanup, CleanupState.DONE, "zero is proved and the canary has 0 replicas")
+    if workload.name == canary.primary_workload:
+        detail = f"Deployment {workload.name} runs the stable side too: see pullback.dev/workload"
+        return _settle(scene, cleanup, CleanupState.KEPT, detail)
     if cleanup.scaled_down >= MOST_TIMES:
         return _give_up(scene, cleanup, workload)
-    first = _evidence_first(scene)
-    if first is not None:
-        return first
-    return PauseScalers(scene.scalers) if scene.scalers else ScaleToZero(workload)
+    step = PauseScalers(scene.scalers) if scene.scalers else ScaleToZero(workload)
+    return _evidence_first(scene) or step
 
 
 def _give_up(scene: Scene, cleanup: Cleanup, workload: Workload) -> Step:
@@ -286,7 +251,7 @@ def _evidence_first(scene: Scene) -> Wait | None:
     """Logs are kept before their pods go, as long as that does not take too long."""
     if scene.record.evidence is not None:
         return None
-    left = scene.choices.evidence_within - (scene.now - scene.record.started_at).total_seconds()
+    left = scene.choices.evidence_within - scene.evidence_waited
     return Wait(left) if left > 0 else None
 
 

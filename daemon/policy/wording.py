@@ -19,6 +19,8 @@ _THRESHOLDS = ("threshold", "limit")
 _RUNBOOKS = ("runbook_url", "runbook")
 _DASHBOARDS = ("dashboard_url", "dashboard")
 _URL_MOST = 2000
+_PATCHES_MOST = 6
+"""Commands by hand: with them, what else to do is still within what a chat shows."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -188,12 +190,21 @@ def is_link(url: str) -> bool:
 
 def _commands(record: Rollback, break_glass: Iterable[str], undo: str, mood: Mood) -> Iterable[str]:
     namespace = shlex.quote(record.namespace)
-    hands_off = _ended_by(record, *HANDS_OFF, Reason.REVISION_PROMOTED)
-    if mood is Mood.NEEDED and hands_off and undo:
-        yield undo
+    if mood is Mood.NEEDED and _ended_by(record, *HANDS_OFF, Reason.REVISION_PROMOTED):
+        # Where stable is gone the message says how to bring it back; the canary's pods are all there is.
+        if undo and not _ended_by(record, Reason.STABLE_IS_GONE):
+            yield undo
     elif mood is Mood.NEEDED:
-        yield from break_glass
+        yield from _by_hand(record, break_glass)
     yield f"kubectl describe rollback {shlex.quote(record.name)} -n {namespace}"
     config_map = _evidence_in(record)
     if config_map:
         yield f"kubectl get configmap {shlex.quote(config_map)} -n {namespace} -o jsonpath='{{.data.summary\\.txt}}'"
+
+
+def _by_hand(record: Rollback, break_glass: Iterable[str]) -> Iterable[str]:
+    """And what prints all of them: a channel leaves out a patch that is longer than it takes."""
+    given = tuple(break_glass)
+    yield from given[:_PATCHES_MOST]
+    if given:
+        yield f"pullback plan {shlex.quote(record.canary.name)} -n {shlex.quote(record.namespace)}"

@@ -37,6 +37,9 @@ def only(request: web.Request, *names: str) -> dict[str, str]:
     if unknown:
         expected = f"expected some of {', '.join(names)}" if names else "none is expected"
         raise BadQueryError(f"{unknown[0][:64]}: no such parameter; {expected}")
+    twice = next((name for name in names if len(request.query.getall(name, ())) > 1), None)
+    if twice is not None:
+        raise BadQueryError(f"{twice}: given twice")
     return dict(request.query)
 
 
@@ -66,6 +69,6 @@ def _moment(value: str | None) -> datetime.datetime | None:
 def _limit(value: str | None) -> int | None:
     if value is None:
         return None
-    if not (value.isascii() and value.isdigit() and 1 <= int(value[:9]) <= _MOST):
+    if not (len(value) < 10 and value.isascii() and value.isdigit() and 1 <= int(value) <= _MOST):
         raise BadQueryError(f"limit: expected a number from 1 to {_MOST}, got {value[:64]!r}")
     return int(value)

@@ -1,20 +1,23 @@
 """Carries out the cleanup, one step of ``policy.cleaning`` at a time; what is lent is written down before."""
 
+import asyncio
 import dataclasses
 import datetime
 from collections.abc import Sequence
 from typing import assert_never
 
 from daemon import ports
+from daemon.model import errors
 from daemon.model.canary import CanaryPhase, CanaryRef, Controller, Workload
 from daemon.model.cleanup import SETTLED, Cleanup, CleanupState, PausedScaler
 from daemon.model.rollback import Amendment, Rollback
-from daemon.policy import cleaning
+from daemon.policy import cleaning, lending
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.leading import Leadership
 from daemon.workflow.recording import Recorder
 from daemon.workflow.world import World
 
+_WHY_MOST = 500
 _STEPS = 12
 """More than any cleanup takes; what comes after is the next look's business."""
 
@@ -43,6 +46,8 @@ class Cleaning:
         self._clock = clock
         self._choices = choices
         self._raised: dict[CanaryRef, datetime.datetime] = {}
+        self._unkept: dict[str, float] = {}
+        """Since when, by the loop's clock, we have seen a record without evidence, by its uid."""
         self._looked: set[CanaryRef] = set()
         """Canaries of whose autoscalers none was paused when we looked, and none has been since."""
 
@@ -50,11 +55,22 @@ class Cleaning:
         records = self._world.records(ref)
         if any(self._is_open(record) for record in self._records(ref)) or self._left_alone(ref, records):
             return True
-        return cleaning.orphaned(self._world.canary(ref), records) is not None
+        return lending.orphaned(self._world.canary(ref), records) is not None
 
     async def work(self, ref: CanaryRef, leadership: Leadership) -> float | None:
         await self._give_back(ref, leadership)
-        waits = [await self._clean(ref, one.name, leadership) for one in self._records(ref) if self._is_open(one)]
+        waits: list[float | None] = []
+        failed: errors.NeighbourError | None = None
+        for name in [one.name for one in self._records(ref) if self._is_open(one)]:
+            try:
+                waits.append(await self._clean(ref, name, leadership))
+            except errors.Refused as problem:
+                await self._say(ref, name, problem)
+                failed = failed or problem
+            except errors.NeighbourError as problem:
+                failed = failed or problem
+        if failed is not None:
+            raise failed
         return min((seconds for seconds in waits if seconds is not None), default=None)
 
     def _left_alone(self, ref: CanaryRef, records: Sequence[Rollback]) -> bool:
@@ -69,7 +85,7 @@ class Cleaning:
         canary, records = self._world.canary(ref), self._world.records(ref)
         if any(map(cleaning.owes_scalers, records)):
             self._looked.discard(ref)
-        step = cleaning.orphaned(canary, records)
+        step = lending.orphaned(canary, records)
         if step is not None:
             leadership.check()
             self._world.put_canary(await self._canaries.return_deadline(ref, step.found, step.original))
@@ -113,6 +129,13 @@ class Cleaning:
                 break  # the watch will show what came of it
         return 1.0
 
+    async def _say(self, ref: CanaryRef, name: str, problem: errors.Refused) -> None:
+        """It is tried again, for a person may allow it; until then the record says what it waits for."""
+        record = self._world.record(ref, name)
+        if record is not None and record.cleanup is not None and record.cleanup.state not in SETTLED:
+            detail = f"refused, tried again: {str(problem)[:_WHY_MOST]}"
+            await self._note(record, dataclasses.replace(record.cleanup, detail=detail))
+
     async def _look(self, record: Rollback) -> cleaning.Scene:
         ref, now = record.canary, self._clock.now()
         canary = self._world.canary(ref)
@@ -133,8 +156,17 @@ class Cleaning:
             routes_at_zero=known and all(view.at_zero for view in self._gatherer.views(canary)),
             scalers=scalers,
             raised_since=self._raised.get(ref),
+            evidence_waited=self._waited(record),
             choices=self._choices,
         )
+
+    def _waited(self, record: Rollback) -> float:
+        """Seconds since this leader first saw the rollback without evidence."""
+        if record.evidence is not None:
+            self._unkept.pop(record.uid, None)
+            return 0.0
+        now = asyncio.get_running_loop().time()
+        return now - self._unkept.setdefault(record.uid, now)
 
     async def _carry_out(self, record: Rollback, step: cleaning.Step, leadership: Leadership) -> None:
         match step:
@@ -142,10 +174,10 @@ class Cleaning:
                 return
             case cleaning.Note(cleanup):
                 await self._note(record, cleanup)
-            case cleaning.LendDeadline(original):
-                ref, seconds = record.canary, cleaning.NUDGED_SECONDS
+            case lending.LendDeadline(original):
+                ref, seconds = record.canary, lending.NUDGED_SECONDS
                 self._world.put_canary(await self._canaries.lend_deadline(ref, original, seconds))
-            case cleaning.ReturnDeadline(found, original):
+            case lending.ReturnDeadline(found, original):
                 self._world.put_canary(await self._canaries.return_deadline(record.canary, found, original))
             case cleaning.PauseScalers(scalers):
                 await self._pause(record, scalers, leadership)

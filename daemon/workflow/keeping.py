@@ -48,9 +48,19 @@ class Keeping:
         return self._next(ref) is not None
 
     async def work(self, ref: CanaryRef, leadership: Leadership) -> float | None:
-        record, canary = self._next(ref), self._world.canary(ref)
-        if record is None:
-            return None
+        failed: errors.NeighbourError | None = None
+        # Newest first: what cannot be written of yesterday keeps nobody from looking at tonight's pods.
+        for record in [one for one in reversed(self._world.records(ref)) if self._wants(one)]:
+            try:
+                await self._keep_of(ref, record, leadership)
+            except errors.NeighbourError as problem:
+                failed = failed or problem
+        if failed is not None:
+            raise failed
+        return 0.0 if self._next(ref) else None
+
+    async def _keep_of(self, ref: CanaryRef, record: Rollback, leadership: Leadership) -> None:
+        canary = self._world.canary(ref)
         if canary is None:
             kept = KeptEvidence("", self._clock.now(), 0, ("the canary object is gone",))
         else:
@@ -60,7 +70,6 @@ class Keeping:
         await self._recorder.amend(
             ref, record.name, lambda now: Amendment() if now.evidence else Amendment(evidence=kept)
         )
-        return 0.0 if self._next(ref) else None
 
     async def _keep(self, canary: Canary, record: Rollback) -> KeptEvidence:
         try:

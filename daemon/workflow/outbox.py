@@ -91,6 +91,7 @@ class Outbox:
             return
         if isinstance(error, errors.Throttled):
             # The channel is tired, not this canary: all of its messages wait.
-            self._not_before = asyncio.get_running_loop().time() + error.retry_after
+            asked = asyncio.get_running_loop().time() + error.retry_after
+            self._not_before = max(self._not_before, asked)
         await amend(lambda one: dataclasses.replace(one, problem=str(error)))
         raise error

@@ -14,6 +14,7 @@ from daemon.sandbox.kubernetes_api import Fault, KubernetesApi
 from tests import builders, recorders
 from tests.builders import Json
 from tests.cluster import CRDS, Cluster
+from tests.component import undriven
 from tests.component.after_zero import people
 from tests.running import Daemon, eventually, running
 from tests.scene import CANARIES, DEPLOYMENTS, ROLLBACKS, Scene
@@ -209,6 +210,52 @@ async def test_each_part_fails_alone(
 
         await eventually(told_all, within=15)
         assert [event["event_action"] for event in told.pager.events][:1] == ["trigger"]
+
+
+async def test_a_leader_that_comes_late_keeps_the_evidence_before_the_pods_go(
+    breakable: tuple[Cluster, Scene, KubernetesApi], tmp_path: Path
+) -> None:
+    cluster, scene, api = breakable
+    await undriven.release(scene)
+    template = (await scene.get(DEPLOYMENTS, f"{undriven.NAME}-canary"))["spec"]["template"]
+    pod = {"metadata": {"name": "canary-1", "labels": template["metadata"]["labels"]}, "spec": template["spec"]}
+    await scene.create(PODS, pod)
+    api.faults.hang(resource="pods", verb="list", times=None)
+    async with running(cluster, tmp_path, evidence={"within": 30}) as daemon:
+        await daemon.alert(builders.webhook(builders.alert(scene.namespace, undriven.NAME)))
+        await scene.record("Proved")
+    api.faults.clear()
+    await asyncio.sleep(1.0)
+    api.faults.slow(0.5, resource="pods", verb="list", times=None)
+    async with running(cluster, tmp_path, evidence={"within": 1}):
+
+        async def emptied() -> bool:
+            return bool((await scene.get(DEPLOYMENTS, f"{undriven.NAME}-canary"))["spec"]["replicas"] == 0)
+
+        await eventually(emptied)
+    done = [call.resource for call in api.requests.matching() if (call.verb, call.resource) in {
+        ("create", "configmaps"), ("patch", "deployments")}]  # fmt: skip
+    assert done == ["configmaps", "deployments"]
+    assert (await scene.record())["status"]["evidence"]["pods"] == 1
+
+
+async def test_a_cleanup_that_is_refused_says_so_in_the_record_and_goes_on_once_it_is_allowed(
+    breakable: tuple[Cluster, Scene, KubernetesApi], tmp_path: Path
+) -> None:
+    cluster, scene, api = breakable
+    await undriven.release(scene)
+    api.faults.fail(403, "no scaling on Fridays", resource="deployments", subresource="scale", times=None)
+
+    async def cleanup(state: str, words: str) -> bool:
+        (record,) = await scene.records()
+        told = record.get("status", {}).get("cleanup", {})
+        return told.get("state") == state and words in told["detail"]
+
+    async with running(cluster, tmp_path) as daemon:
+        await daemon.alert(builders.webhook(builders.alert(scene.namespace, undriven.NAME)))
+        await eventually(lambda: cleanup("Waiting", "no scaling on Fridays"))
+        api.faults.clear()
+        await eventually(lambda: cleanup("Done", "scaled from 2 to 0"))
 
 
 async def test_evidence_outlives_an_api_that_takes_no_config_maps_and_the_incident_says_where_it_will_be(

@@ -13,8 +13,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from daemon.adapters.argo_rollouts import read_rollout
 from daemon.adapters.clock import SystemClock
-from daemon.adapters.evidence import DEFAULT_PATTERNS, Bounds, KubernetesEvidence, compiled
+from daemon.adapters.evidence import DEFAULT_PATTERNS, Bounds, KubernetesEvidence, compiled, packing
 from daemon.adapters.flagger import read_canary
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.ledger import read_rollback
@@ -26,6 +27,7 @@ from daemon.sandbox.kubernetes_api import Fault, KubernetesApi
 from tests import builders
 from tests.builders import Json
 from tests.cluster import CRDS, Cluster
+from tests.component import rollouts
 from tests.scene import CANARIES, DEPLOYMENTS, ROLLBACKS, Scene
 
 PODS = "/api/v1/namespaces/{}/pods"
@@ -249,6 +251,56 @@ class TestWhatIsKept:
         with pytest.raises(errors.Refused, match="not of this rollback"):
             await lab.keep()
         assert await lab.kept() == {"a": "b"}
+
+
+    @pytest.mark.parametrize("borrowed", [False, True], ids=["its own template", "the template of a Deployment"])
+    async def test_of_a_rollout_what_is_tried_out(self, lab: Lab, borrowed: bool) -> None:
+        document = rollouts.rollout(lab.scene.namespace, None)
+        if borrowed:
+            source = builders.deployment(lab.scene.namespace, "summit-template", version="v4")
+            await lab.scene.create(DEPLOYMENTS, source)
+            reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "summit-template"}
+            spec = {key: value for key, value in document["spec"].items() if key != "template"}
+            document["spec"] = {**spec, "workloadRef": reference}
+        image = "registry.example:5000/summit-template:v4" if borrowed else "registry.example/summit:v4"
+        await lab.scene.create(rollouts.ROLLOUTS, document)
+        await lab.scene.merge(rollouts.ROLLOUTS, f"{rollouts.NAME}/status", {"status": rollouts.status()})
+        for pod, revision in (("summit-new", rollouts.NEW), ("summit-old", rollouts.OLD)):
+            labels = {"app": rollouts.NAME, "rollouts-pod-template-hash": revision}
+            await lab.add_pod(pod)
+            await lab.scene.merge(PODS, pod, {"metadata": {"labels": labels}})
+            lab.write_log(pod, f"{pod} speaks\n")
+        found = await lab.scene.get(rollouts.ROLLOUTS, rollouts.NAME)
+        canary = read_rollout(found, lambda *_: None, "cluster.local")
+        assert canary is not None
+        room = KubernetesEvidence(lab.client, bounds=Bounds(), redact=(), clock=SystemClock())
+        kept = await room.keep(canary, await lab.record(), within=5)
+        data = await lab.kept()
+        assert (kept.missing, kept.pods) == ((), 1)
+        assert {key for key in data if key.endswith(".log")} == {"summit-new.app.log"}
+        assert f"app: {image}" in data["summary.txt"]
+        assert f"image: {image}" in data["template.diff"]
+
+    async def test_what_an_earlier_record_of_the_name_has_left_is_waited_for_to_go(self, lab: Lab) -> None:
+        """Whoever deletes a record lifts the hold; the alert that still fires makes another of the same name, before
+        the garbage collector has taken the evidence of the first."""
+        name = f"{NAME}-evidence"
+        before = await lab.record()
+        left = packing.document(before, KeptEvidence(name, before.created_at, 0, ()), {})
+        left["metadata"]["ownerReferences"][0]["uid"] = "of the one that was deleted"
+        await lab.scene.create(CONFIG_MAPS, left)
+        await lab.add_pod("podinfo-7c9bd-x2k4q", status=crashing())
+        canary, record = await lab.canary(), await lab.record()
+        room = KubernetesEvidence(lab.client, bounds=Bounds(), redact=(), clock=SystemClock())
+        with pytest.raises(errors.Conflict, match="an earlier rollback"):
+            await room.keep(canary, record, within=0.3)
+        assert room.holds(record)
+        await lab.scene.delete(PODS, "podinfo-7c9bd-x2k4q")
+        writing = asyncio.create_task(room.keep(canary, record, within=5))
+        await asyncio.sleep(0.3)
+        await lab.scene.delete(CONFIG_MAPS, name)
+        assert (await writing).pods == 1
+        assert "podinfo-7c9bd-x2k4q" in (await lab.kept())["summary.txt"]
 
 
 class TestWhatIsMissing:

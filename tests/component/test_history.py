@@ -106,11 +106,13 @@ async def test_over_http_another_namespace_has_other_rollbacks(past: Scene, clus
         ({"since": "2026-11-23T07:00:00"}, "since: expected an RFC 3339 time"),
         ({"limit": "0"}, "limit: expected a number from 1 "),
         ({"limit": "all"}, "limit: expected a number from 1 "),
+        ({"limit": "000000001" + 5000 * "9"}, "limit: expected a number from 1 "),
+        ([("limit", "1"), ("limit", "2")], "limit: given twice"),
         ({"cannary": "till"}, "cannary: no such parameter; expected some of namespace, canary"),
     ],
 )
 async def test_over_http_what_cannot_be_meant_is_refused_not_answered(
-    query: dict[str, str], said: str, cluster: Cluster, tmp_path: Path
+    query: dict[str, str] | list[tuple[str, str]], said: str, cluster: Cluster, tmp_path: Path
 ) -> None:
     async with running(cluster, tmp_path) as daemon, daemon.http.get("/api/v1/rollbacks", params=query) as response:
         assert response.status == 400

@@ -163,6 +163,19 @@ async def test_very_long_text_is_cut_to_what_the_channel_takes(bench: Bench, moo
     assert len(bench.held()) == 1
 
 
+async def test_a_command_is_shown_whole_or_not_at_all(bench: Bench) -> None:
+    """What is cut might do something else."""
+    lengths = {"first": 10, "longest": 16_000, "longer": 4_100, "long": 3_990, "patch": 2_700, "last": 10}
+    commands = tuple(f"begin-{name}-{'x' * length}-end-{name}." for name, length in lengths.items())
+    await bench.say(notify_lab.story(commands=commands, mood=Mood.NEEDED))
+
+    (shown,) = bench.held()
+    for name in lengths:
+        assert shown.count(f"begin-{name}-") == shown.count(f"-end-{name}."), name
+    if bench.kind != "kubernetes-events":
+        assert [shown.count(f"-end-{name}.") for name in ("first", "patch", "last")] == [1, 1, 1]
+
+
 async def test_a_long_dedup_key_is_kept_apart_from_another_long_one(bench: Bench) -> None:
     names = [f"{'n' * 253}", f"{'n' * 252}m"]
     for uid, name in enumerate(names):

@@ -103,6 +103,21 @@ async def test_pods_and_autoscalers_are_looked_for_where_the_services_are_and_no
         assert (await scene.record())["status"]["cleanup"]["scalers"][0]["namespace"] == apps.namespace
 
 
+async def test_pods_that_nobody_knows_are_not_said_to_be_gone(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
+    await scene.create(ROUTES, undriven.routes(scene.namespace, 5))
+    async with running(cluster, tmp_path) as daemon:
+        await fire(daemon, builders.alert(scene.namespace, NAME))
+        await scene.record("Proved")
+
+        async def settled() -> Any:
+            cleanup = (await scene.record())["status"].get("cleanup", {})
+            return cleanup if cleanup.get("state") != "Waiting" else None
+
+        cleanup = await eventually(settled)
+    assert cleanup["state"] == "Kept"
+    assert "pullback.dev/workload" in cleanup["detail"]
+
+
 async def test_it_is_held_at_zero_until_another_version_comes(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
     await undriven.release(scene)
     async with running(cluster, tmp_path) as daemon:

@@ -18,7 +18,7 @@ from tests.unit.revisions import approval, approved_at, record
 
 NOW = facts.after(3000)
 ONE, TWO = Promotion(approvals=1), Promotion(approvals=2)
-HOW = ": pullback approve podinfo -n shop"
+HOW = ": pullback approve podinfo -n shop --reason ..."
 
 JUDGED: dict[str, tuple[Approval | None, CanaryRevision | None, Promotion, Reason, str]] = {
     "nobody has said anything": (

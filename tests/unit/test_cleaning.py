@@ -13,18 +13,17 @@ from daemon.model.canary import Canary, CanaryPhase, Controller, LentDeadline
 from daemon.model.cleanup import Cleanup, CleanupPolicy, CleanupState, Nudge, PausedScaler
 from daemon.model.keeping import KeptEvidence
 from daemon.model.rollback import Rollback, RollbackPhase, Timeline
-from daemon.policy import cleaning
+from daemon.policy import cleaning, lending
 from daemon.policy.cleaning import (
     Choices,
-    LendDeadline,
     Note,
     PauseScalers,
     RestoreScalers,
-    ReturnDeadline,
     ScaleBack,
     ScaleToZero,
     Wait,
 )
+from daemon.policy.lending import LendDeadline, ReturnDeadline
 from tests.unit import facts
 
 WAITING = Cleanup(CleanupState.WAITING, "", facts.after(61), template="t1")
@@ -194,6 +193,13 @@ def test_what_somebody_else_has_set_meanwhile_stays() -> None:
     assert cleanup.nudge.restored_at == facts.after(80)
 
 
+def test_of_a_canary_that_is_gone_nothing_is_owed() -> None:
+    cleanup = noted(cleaning.next_step(scene(record=record(LENT), canary=None, workload=None)))
+    assert not cleanup.owes
+    step = cleaning.next_step(scene(record=record(cleanup), canary=None, workload=None))
+    assert noted(step).state is CleanupState.OVERTAKEN
+
+
 def test_while_it_is_lent_nothing_else_is_done() -> None:
     assert cleaning.next_step(scene(record=record(LENT), canary=facts.canary(**SHORT))) == Wait()
 
@@ -242,23 +248,23 @@ def test_what_is_lent_already_is_not_taken_for_the_original(canary: Canary) -> N
 
 def test_a_deadline_that_no_record_accounts_for_is_given_back() -> None:
     short = facts.canary(**SHORT)
-    assert cleaning.orphaned(short, []) == ReturnDeadline(1, 600)
-    assert cleaning.orphaned(short, [record(None), record(WAITING)]) == ReturnDeadline(1, 600)
-    assert cleaning.orphaned(facts.canary(progress_deadline=1, deadline_lent=LentDeadline(None)), []) == (
+    assert lending.orphaned(short, []) == ReturnDeadline(1, 600)
+    assert lending.orphaned(short, [record(None), record(WAITING)]) == ReturnDeadline(1, 600)
+    assert lending.orphaned(facts.canary(progress_deadline=1, deadline_lent=LentDeadline(None)), []) == (
         ReturnDeadline(1, None)
     )
 
 
 def test_of_a_deadline_that_is_anothers_by_now_only_the_note_is_taken_away() -> None:
     changed = facts.canary(progress_deadline=300, deadline_lent=LentDeadline(600))
-    assert cleaning.orphaned(changed, []) == ReturnDeadline(300, 300)
+    assert lending.orphaned(changed, []) == ReturnDeadline(300, 300)
 
 
 def test_what_a_record_accounts_for_or_we_never_lent_is_no_orphan() -> None:
-    assert cleaning.orphaned(facts.canary(**SHORT), [record(LENT)]) is None
-    assert cleaning.orphaned(facts.canary(**SHORT), [record(NOTED), record(None)]) is None
-    assert cleaning.orphaned(facts.canary(progress_deadline=1), []) is None
-    assert cleaning.orphaned(None, []) is None
+    assert lending.orphaned(facts.canary(**SHORT), [record(LENT)]) is None
+    assert lending.orphaned(facts.canary(**SHORT), [record(NOTED), record(None)]) is None
+    assert lending.orphaned(facts.canary(progress_deadline=1), []) is None
+    assert lending.orphaned(None, []) is None
 
 
 # -- without a controller
@@ -271,15 +277,38 @@ def test_alone_it_is_scaled_to_zero_only_once_zero_is_proved() -> None:
     assert cleaning.next_step(scene(canary=alone())) == ScaleToZero(facts.workload(template="t1"))
 
 
+def test_alone_pods_that_nobody_knows_are_not_said_to_be_gone() -> None:
+    cleanup = noted(cleaning.next_step(scene(canary=alone(workload=""), workload=None)))
+    assert cleanup.state is CleanupState.KEPT
+    deleted = noted(cleaning.next_step(scene(canary=alone(), workload=None)))
+    assert deleted.state is CleanupState.DONE
+
+
 def test_alone_autoscalers_are_paused_first() -> None:
     assert cleaning.next_step(scene(canary=alone(), scalers=(KEDA,))) == PauseScalers((KEDA,))
 
 
 def test_alone_the_evidence_comes_first_but_not_for_ever() -> None:
     unkept = record(evidence=None)
-    assert cleaning.next_step(scene(canary=alone(), record=unkept, now=facts.after(71))) == Wait(10.0)
-    assert cleaning.next_step(scene(canary=alone(), record=unkept)) == Wait(1.0)
-    assert isinstance(cleaning.next_step(scene(canary=alone(), record=unkept, now=facts.after(81))), ScaleToZero)
+    assert cleaning.next_step(scene(canary=alone(), record=unkept, evidence_waited=10)) == Wait(10.0)
+    assert cleaning.next_step(scene(canary=alone(), record=unkept, evidence_waited=19)) == Wait(1.0)
+    assert isinstance(cleaning.next_step(scene(canary=alone(), record=unkept, evidence_waited=20)), ScaleToZero)
+
+
+@pytest.mark.parametrize("now", [62.0, 61 + 3600, -3600], ids=["soon", "another leader, late", "the clock jumped back"])
+def test_evidence_has_its_time_whenever_this_leader_began_and_no_more(now: float) -> None:
+    unkept = {"canary": alone(), "record": record(evidence=None), "now": facts.after(now)}
+    assert cleaning.next_step(scene(**unkept)) == Wait(20.0)
+    assert isinstance(cleaning.next_step(scene(**unkept, evidence_waited=20)), ScaleToZero)
+
+
+def test_what_runs_both_sides_is_never_scaled_down() -> None:
+    """A wrong pullback.dev/workload: the pods are the stable ones as well, and have all the traffic now."""
+    canary = facts.undriven(stable_workload="podinfo")
+    cleanup = noted(cleaning.next_step(scene(canary=canary, scalers=(KEDA,))))
+    assert cleanup.state is CleanupState.KEPT
+    assert "Deployment podinfo runs the stable side too" in cleanup.detail
+    assert isinstance(cleaning.next_step(scene(canary=facts.undriven())), ScaleToZero)
 
 
 def test_the_next_release_finds_its_autoscalers_as_they_were() -> None:
@@ -297,6 +326,24 @@ def test_a_release_that_starts_with_the_emptiness_we_made_gets_its_pods_back() -
     assert step == ScaleBack(empty, 2)
     asking = facts.canary(CanaryPhase.WAITING, revision="rev3")
     assert cleaning.next_step(scene(canary=asking, workload=empty, record=record(emptied))) == Wait()
+
+
+@pytest.mark.parametrize("canary", [alone(revision="rev3"), facts.canary(revision="rev3")], ids=["alone", "Flagger"])
+def test_a_release_that_has_its_pods_needs_none_back_however_empty_it_is_later(canary: Canary) -> None:
+    """Else the end of a later release, which takes the canary to 0 as it should, would look like our emptiness."""
+    emptied = dataclasses.replace(WAITING, state=CleanupState.DONE, scaled_down=1, scaled_from=2)
+    up = facts.workload(template="t2", replicas=2)
+    cleanup = noted(cleaning.next_step(scene(canary=canary, workload=up, record=record(emptied))))
+    assert (cleanup.state, cleanup.scaled_from) == (CleanupState.DONE, 0)
+    over = facts.workload(template="t2", replicas=0)
+    assert cleaning.next_step(scene(canary=canary, workload=over, record=record(cleanup))) == Wait()
+
+
+def test_what_was_seen_before_we_emptied_it_is_not_taken_for_a_release_with_pods() -> None:
+    emptied = dataclasses.replace(WAITING, state=CleanupState.DONE, scaled_down=1, scaled_from=2)
+    before = facts.workload(template="t1", replicas=2)
+    step = cleaning.next_step(scene(canary=facts.canary(revision="rev3"), workload=before, record=record(emptied)))
+    assert step == Wait()
 
 
 def test_a_rehearsal_cleans_nothing() -> None:

@@ -161,20 +161,20 @@ TOLD: dict[str, tuple[Gate, GateEvidence, bool, Reason, str]] = {
     # -- confirm-promotion
     "nobody has approved": (
         promotion, evidence(), False, Reason.APPROVAL_MISSING,
-        "approval of rev2 is not there: pullback approve podinfo -n shop"),
+        "approval of rev2 is not there: pullback approve podinfo -n shop --reason ..."),
     "approved": (promotion, evidence(**APPROVED), True, Reason.APPROVED, "revision rev2 approved by ann"),
     "nobody is asked": (
         promotion, evidence(profile=revisions.asking(Promotion(approvals=0))), True, Reason.OPEN, "passed: errors"),
     "approved another": (
         promotion, evidence(canary={"approval": revisions.approval(revision="rev1")}), False,
         Reason.APPROVAL_OF_ANOTHER_REVISION,
-        "approved is rev1, to be promoted is rev2: pullback approve podinfo -n shop"),
+        "approved is rev1, to be promoted is rev2: pullback approve podinfo -n shop --reason ..."),
     "approved too long ago": (
         promotion, evidence(canary={"approval": revisions.approval(until=SOAKED)}), False, Reason.APPROVAL_EXPIRED,
-        "it counted until 2026-11-23 07:45:00Z: pullback approve podinfo -n shop"),
+        "it counted until 2026-11-23 07:45:00Z: pullback approve podinfo -n shop --reason ..."),
     "it has opened an earlier promotion": (
         promotion, evidence(canary={"approval": revisions.approval(used=facts.after(-3600))}), False,
-        Reason.APPROVAL_USED, "this approval has opened an earlier promotion: pullback approve podinfo -n shop"),
+        Reason.APPROVAL_USED, "this approval has opened an earlier promotion: pullback approve podinfo -n shop --reason ..."),
     "approved in the middle of a soak": (
         promotion, soaking(**APPROVED), False, Reason.SOAKING, "5% for 10 min of 30 min, 20 min left"),
     "approved, and then the criteria fail": (

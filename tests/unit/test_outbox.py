@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Callable
 
@@ -101,6 +102,31 @@ async def test_a_try_that_failed_is_still_due(problem: errors.NeighbourError) ->
     assert record.notice.due == ("zeroed",)
     assert record.notice.problem
     assert telling.is_uncertain(record.notice, post())
+
+
+async def test_the_longest_pause_that_a_channel_asks_for_counts_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two messages are on their way at once; the one asked to wait less is answered last."""
+    chat, slept = Chat(), []
+    outbox = Outbox(CHANNEL, chat, observer=Hearing(), clock=Clock())  # type: ignore[arg-type]
+
+    async def send_one() -> None:
+        message = post()
+        await outbox.send(
+            facts.REF, message, plan=lambda: (message,), amend=Record(Notice(CHANNEL, "key")).amend,
+            leadership=Leads(),  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    for pause in (60.0, 1.0):
+        chat.problem = errors.Throttled("slow", pause)
+        with pytest.raises(errors.Throttled):
+            await send_one()
+    chat.problem = None
+    await send_one()
+    assert slept[-1] == pytest.approx(60, abs=1)
 
 
 async def test_what_is_refused_for_good_is_not_due_any_more() -> None:

@@ -374,6 +374,25 @@ def test_where_no_traffic_may_be_moved_the_way_back_is_the_previous_template(rea
     assert story(escalated, "kubectl patch it").commands[0] == "kubectl rollout undo deployment/podinfo -n shop"
 
 
+@pytest.mark.parametrize("reason", ["PromotionUnderWay", "PromotionBroke", "StableIsGone", "AlertAfterPromotion"])
+def test_where_no_traffic_may_be_moved_no_command_moves_it_even_if_there_is_no_way_back(reason: str) -> None:
+    escalated = after(facts.record(), Milestone.ESCALATED, 181, reason=reason)
+    told = wording.story(escalated, facts.canary(), ("kubectl patch it",), "", wording.Style())
+    assert told.commands[0] == "kubectl describe rollback podinfo-rev2 -n shop"
+    assert not any("patch" in command or "pullback plan" in command for command in told.commands)
+
+
+def test_where_stable_is_gone_the_only_pods_that_are_left_are_not_to_be_replaced() -> None:
+    escalated = after(facts.record(), Milestone.ESCALATED, 181, reason="StableIsGone")
+    assert not any("undo" in command for command in story(escalated).commands)
+
+
+def test_a_patch_too_long_for_a_channel_can_be_had_by_a_short_command() -> None:
+    escalated = after(facts.record(), Milestone.ESCALATED, 181, reason="DeadlineExceeded")
+    assert story(escalated, "kubectl patch it").commands[:2] == ("kubectl patch it", "pullback plan podinfo -n shop")
+    assert not any("pullback plan" in command for command in story(escalated).commands)
+
+
 def test_a_promoted_revision_needs_a_person_and_another_ending_does_not() -> None:
     failed = dataclasses.replace(after(facts.record(), Milestone.COMPLETED, 90, "RevisionPromoted"),
                                  phase=RollbackPhase.FAILED)  # fmt: skip

@@ -68,12 +68,14 @@ class Gathering:
         self._waiting: dict[str, None] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
         kind = self._workloads.kind.lower()
+        # A Rollout may borrow the template of a Deployment, which then runs no pods.
+        self._name = canary.ref.name if self._workloads is ROLLOUTS else canary.workload
         self._primary_named = f"{kind} {canary.primary_workload}" if canary.primary_workload else ""
-        self._canary_named = f"{kind} {canary.workload} and its pods"
+        self._canary_named = f"{kind} {self._name} and its pods"
 
     async def gather(self, within: float) -> Gathered:
         """Takes at most ``within`` seconds; no failed read fails it."""
-        canary, found = self._canary, self._found
+        found = self._found
         selectors = self._event_selectors()
         # Named before anything begins: time may be over before a task had its first turn.
         self._waiting = dict.fromkeys(filter(None, (self._primary_named, self._canary_named, *selectors)))
@@ -86,7 +88,7 @@ class Gathering:
                 group.create_task(self._read_pods(group))
         except TimeoutError:
             found.missing += [f"{what}: not read within {within:g} s" for what in self._waiting]
-        own = re.compile(rf"{re.escape(canary.workload)}-{_GENERATED}{{1,10}}(-{_GENERATED}{{5}})?")
+        own = re.compile(rf"{re.escape(self._name)}-{_GENERATED}{{1,10}}(-{_GENERATED}{{5}})?")
         found.events = [event for event in found.events if self._concerns(event, own)]
         return found
 
@@ -106,9 +108,14 @@ class Gathering:
         read = self._client.get(DEPLOYMENTS, self._namespace, self._canary.primary_workload)
         self._found.primary = await self._attempt(self._primary_named, read)
 
+    async def _read_lent_template(self, rollout: Json) -> None:
+        name = self._canary.workload
+        lender = await self._attempt(f"deployment {name}", self._client.get(DEPLOYMENTS, self._namespace, name))
+        template = ((lender or {}).get("spec") or {}).get("template")
+        self._found.canary = {**rollout, "spec": {**rollout["spec"], "template": template}}
+
     async def _read_pods(self, group: asyncio.TaskGroup) -> None:
-        canary, found = self._canary, self._found
-        name = canary.workload
+        canary, found, name = self._canary, self._found, self._name
         if not name:
             found.missing.append("pods of the canary: nobody knows what runs them (annotation pullback.dev/workload)")
             return
@@ -116,6 +123,8 @@ class Gathering:
         found.canary = await self._attempt(self._canary_named, read_one)
         if found.canary is None:
             return
+        if self._workloads is ROLLOUTS and "template" not in (found.canary.get("spec") or {}):
+            group.create_task(self._read_lent_template(found.canary))
         selector = looking.selector((found.canary.get("spec") or {}).get("selector") or {})
         if self._workloads is ROLLOUTS and selector and canary.revision:
             selector += f",{POD_HASH}={canary.revision}"  # the stable pods are the same Rollout's

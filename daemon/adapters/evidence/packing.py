@@ -114,6 +114,12 @@ def is_of(record: Rollback, there: Mapping[str, Any]) -> bool:
     return any(owner.get("uid") == record.uid for owner in owners)
 
 
+def is_left_behind(record: Rollback, there: Mapping[str, Any]) -> bool:
+    """Whether it is of a record of the same name that was deleted: the garbage collector is on its way."""
+    owners = there["metadata"].get("ownerReferences") or ()
+    return any((owner.get("kind"), owner.get("name")) == (ROLLBACKS.kind, record.name) for owner in owners)
+
+
 def read(there: Mapping[str, Any], now: datetime.datetime) -> KeptEvidence:
     """What was kept, from the ConfigMap itself; its annotations may have been changed by anybody."""
     metadata = there["metadata"]

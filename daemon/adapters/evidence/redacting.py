@@ -23,7 +23,7 @@ _TURN = 16_384
 
 _NAMES = (
     "passw(?:or)?d|passphrase|pwd|secret|token|credentials?|api[_-]?key|access[_-]?key|private[_-]?key|signing[_-]?key"
-    "|encryption[_-]?key|session[_-]?id|client[_-]?secret|connection[_-]?string"
+    "|account[_-]?key|[_-]pass|(?-i:[a-z0-9]Pass)|encryption[_-]?key|session[_-]?id|client[_-]?secret|connection[_-]?string"
 )
 _SUFFIX = r"(?:[_-]?(?:key|value|id|hash|data|text|v?\d{1,4}))?"
 _SHELL_NAMES = "PASSW(?:OR)?D|PASSPHRASE|PWD|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY"
@@ -41,6 +41,8 @@ DEFAULT_PATTERNS: tuple[str, ...] = (
     r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]{2,})(?:\.[A-Za-z0-9_-]{0,8192})?",
     r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b",
     r"\bgh[opsur]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bglpat-[A-Za-z0-9_-]{16,}",
+    r"\bhv[bsr]\.[A-Za-z0-9_-]{20,}|\bnpm_[A-Za-z0-9]{30,}",
+    r"(?i)[?&](?:x-amz-)?sig(?:nature)?=(?P<secret>[^\s&\"']{1,8192})",
     r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}|\bAIza[A-Za-z0-9_-]{35}|\b[rs]k[-_][A-Za-z0-9_-]{16,}",
     r"hooks\.slack\.com/[a-z]{1,16}/(?P<secret>[A-Za-z0-9/_-]{8,})",
     r"://(?P<secret>[^\s/\"'<>]{1,512})@",

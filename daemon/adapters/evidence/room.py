@@ -49,7 +49,7 @@ class KubernetesEvidence:
         Writing is tried for ``within`` seconds more. What could not be written stays in memory: the next call for this
         record writes that, for the pods may be gone by then. The first evidence of a record stays: later calls return
         it. Raises the family of NeighbourError when the ConfigMap cannot be written, Refused also when its name is
-        taken by what is not this record's evidence.
+        taken by what is not this record's evidence and will not go by itself.
         """
         gathered = self._unwritten.get(record.uid)
         if gathered is None:
@@ -139,8 +139,10 @@ class KubernetesEvidence:
         except errors.AlreadyThere as taken:
             there = await self._client.get(CONFIG_MAPS, record.namespace, kept.config_map)
             if not packing.is_of(record, there):
-                what = f"{CONFIG_MAPS.kind} {record.namespace}/{kept.config_map}"
-                raise errors.Refused(f"{what} is there and is not of this rollback") from taken
+                what = f"{CONFIG_MAPS.kind} {record.namespace}/{kept.config_map} is there and is"
+                if packing.is_left_behind(record, there):
+                    raise errors.Conflict(f"{what} still an earlier rollback's of that name") from taken
+                raise errors.Refused(f"{what} not of this rollback") from taken
             return packing.read(there, self._clock.now())
         return kept
 

@@ -93,7 +93,7 @@ class OpsgenieChannel:
         await self._post(yarl.URL(self._alerts), self._alert(message.story, alias))
         if message.key != _WORSE:
             return
-        note = text.cut(_worse(message), _NOTE)
+        note = _worse(message)
         if uncertain and await self._noted(alias, note):
             return
         await self._post(self._about(alias, "notes"), {"source": "pullback", "note": note})
@@ -121,7 +121,7 @@ class OpsgenieChannel:
         return {
             "message": text.cut(text.headline(story), _MESSAGE),
             "alias": alias,
-            "description": text.cut(_description(story), _DESCRIPTION),
+            "description": _description(story),
             "responders": [one.model_dump(exclude_defaults=True) for one in self._options.responders],
             "tags": list(self._options.tags),
             "details": _details(story),
@@ -137,13 +137,21 @@ def _authorized(key: str) -> dict[str, str]:
 
 def _description(story: Story) -> str:
     links = "\n".join(f"{text.line(link.name)}: {link.url}" for link in story.links[:20])
-    commands = "\n".join(map(text.clean, story.commands[:20]))
-    return "\n\n".join(part for part in (text.clean(story.summary).strip(), commands, links) if part)
+    return _with_commands(text.clean(story.summary).strip(), story, _DESCRIPTION, "\n\n", links)
 
 
 def _worse(message: Message) -> str:
     said = text.clean(message.text).strip() or text.headline(message.story)
-    return "\n".join((said, *map(text.clean, message.story.commands[:20])))
+    return _with_commands(said, message.story, _NOTE, "\n")
+
+
+def _with_commands(said: str, story: Story, limit: int, between: str, last: str = "") -> str:
+    """What is said, cut to a half; what to do, uncut; and ``last``, if there is room for it."""
+    said = text.cut(said, limit // 2)
+    commands = "\n".join(text.whole(story.commands[:20], limit, limit - text.units(said) - 2 * len(between)))
+    told = between.join(part for part in (said, commands) if part)
+    whole = between.join(part for part in (told, last) if part)
+    return whole if text.units(whole) <= limit else told
 
 
 def _details(story: Story) -> dict[str, str]:

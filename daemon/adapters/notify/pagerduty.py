@@ -117,6 +117,5 @@ def _details(message: Message) -> dict[str, Any]:
         "text": text.cut(text.clean(message.text), _DETAIL),
         "revision": text.cut(text.line(story.revision), _DETAIL),
         "record": f"{story.namespace}/{story.record}",
-        # A command that is cut might do something else: better none.
-        "commands": [one for one in map(text.clean, story.commands[:_COMMANDS]) if text.units(one) <= 2 * _DETAIL],
+        "commands": text.whole(story.commands[:_COMMANDS], 2 * _DETAIL, _COMMANDS * 2 * _DETAIL),
     }

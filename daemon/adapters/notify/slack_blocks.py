@@ -114,9 +114,9 @@ def _commands(commands: Sequence[str]) -> list[Block]:
         value = text.clean(command).strip()
         # A command that is cut might do something else.
         shown = escaped(value, 2 * _SECTION)
-        room -= text.units(shown)
-        if not value or text.units(shown) > _SECTION - 8 or room < 0:
+        if not value or text.units(shown) > min(_SECTION - 8, room):
             continue
+        room -= text.units(shown)
         if "`" in value:
             # It would end the code block; changed, it would not be the command any more.
             blocks.append({"type": "section", "text": _plain(value, _SECTION)})

@@ -10,7 +10,7 @@ from daemon.model.notice import Fact, Story
 
 __all__ = [
     "DRY_RUN", "ELLIPSIS", "as_json", "as_mapping", "bounded_key", "clean", "cut", "cut_bytes", "headline", "line",
-    "units",
+    "units", "whole",
 ]  # fmt: skip
 
 DRY_RUN = "DRY RUN"
@@ -28,6 +28,17 @@ def cut_bytes(text: str, limit: int) -> str:
     if len(raw) <= limit:
         return text
     return raw[: limit - len(ELLIPSIS.encode())].decode("utf-8", "ignore") + ELLIPSIS
+
+
+def whole(commands: Iterable[str], each: int, together: int) -> list[str]:
+    """Those that fit uncut, in code units and with a line break each: a command that is cut might do something else."""
+    kept = []
+    for command in map(clean, commands):
+        length = units(command) + 1
+        if length <= min(each, together):
+            together -= length
+            kept.append(command)
+    return kept
 
 
 def bounded_key(key: str, limit: int) -> str:

@@ -101,7 +101,7 @@ def _document(message: Message) -> dict[str, Any]:
         "record": story.record,
         "facts": text.as_mapping(story.facts[:_MANY], _LONGEST),
         "links": links,
-        "commands": [_short(one) for one in story.commands[:_MANY]],
+        "commands": text.whole(story.commands[:_MANY], _LONGEST, _MANY * _LONGEST),
         "text": _short(message.text),
         "dryRun": story.dry_run,
         "drill": story.drill,

@@ -49,6 +49,13 @@ KEY = ["-----BEGIN RSA PRIVATE KEY-----", *BODY, "-----END RSA PRIVATE KEY-----"
         (f"redis://:p@{SECRET}@db/0", "redis://[redacted]@db/0"),
         ("clone with ghp_0123456789abcdefghij0123456789abcdef", "clone with [redacted]"),
         (f"https://hooks.slack.com/services/T0/B0/{SECRET}", "https://hooks.slack.com/services/[redacted]"),
+        (f"smtp_pass={SECRET} host=mail", "smtp_pass=[redacted] host=mail"),
+        (f'{{"dbPass":"{SECRET}"}}', '{"dbPass":"[redacted]"}'),
+        (f"AccountName=a;AccountKey={SECRET}", "AccountName=a;AccountKey=[redacted]"),
+        (f"GET /blob?sv=1&sig={SECRET}&se=2 403", "GET /blob?sv=1&sig=[redacted]&se=2 403"),
+        (f"PUT /o?X-Amz-Signature={SECRET}", "PUT /o?X-Amz-Signature=[redacted]"),
+        (f"vault said hvs.{SECRET}CAESIJ0123456789", "vault said [redacted]"),
+        (f"npm_{SECRET}0123456789abcdefghijklmno was revoked", "[redacted] was revoked"),
         (f"pass\x1b[31mword\x1b[0m={SECRET}", "password=[redacted]"),
     ],
 )
@@ -65,6 +72,8 @@ def test_secrets_are_taken_out(text: str, left: str) -> None:
         "java.lang.NullPointerException: at app.Password.check(Password.java:17)",
         "mail from a@b.example",
         "secretKeyRef: name db",
+        "12 tests: pass=11 fail=1, bypass=true, compass: north",
+        "first_pass_done, one-pass compiler",
         "2026-11-24T17:00:00Z ERROR connection refused: 10.0.0.7:5432",
     ],
 )
@@ -119,7 +128,11 @@ async def cleaned(text: str, *, headless: bool = False) -> str:
 
 
 class TestValues:
-    @pytest.mark.parametrize("name", ["DB_PASSWORD", "password", "API_TOKEN", "--token", "Authorization", "SECRET_KEY"])
+    @pytest.mark.parametrize(
+        "name",
+        ["DB_PASSWORD", "password", "API_TOKEN", "--token", "Authorization", "SECRET_KEY", "DB_PASS", "SMTP_PASS_1",
+         "dbPass"],
+    )  # fmt: skip
     def test_a_name_is_enough(self, name: str) -> None:
         assert REDACTOR.value(name, "two words\nand lines") == "[redacted]"
 
