@@ -11,7 +11,7 @@ from daemon.doctor.canaries import Canary
 from daemon.doctor.durations import said, seconds
 from daemon.doctor.findings import Finding, fail, fine, warn
 from daemon.doctor.known import FLAGGER_PATH, Known
-from daemon.policy.weights import DEPLOYMENT
+from daemon.model.canary import DEPLOYMENT
 
 TIMEOUT = 10.0
 """Flagger's own, for a hook that says none."""

@@ -67,6 +67,8 @@ class ObjectKind:
 FLAGGER_CANARY = ObjectKind()
 CONTROLLER_KINDS = frozenset({FLAGGER_CANARY.kind, "Rollout"})
 """Kinds of objects whose controllers make routing objects and drive them."""
+DEPLOYMENT = "Deployment"
+"""What a canary of Flagger's must run for its revisions to be recorded: no other pod template is read here."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,13 +1,10 @@
 """What the weight on the routes says about going on: how long it has been there, and where the next step would lead."""
 
-from daemon.model.canary import Canary, Controller
+from daemon.model.canary import DEPLOYMENT, Canary, Controller
 from daemon.model.decision import Reason, Verdict
 from daemon.model.signal import HookType
 from daemon.policy import staging
 from daemon.policy.answering import Answer, GateEvidence, cannot_know, duration, no
-
-DEPLOYMENT = "Deployment"
-"""What a canary of Flagger's must run for its revisions to be recorded: no other pod template is read here."""
 
 
 def off_step(seen: GateEvidence) -> Answer | None:

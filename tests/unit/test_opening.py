@@ -174,7 +174,8 @@ TOLD: dict[str, tuple[Gate, GateEvidence, bool, Reason, str]] = {
         "it counted until 2026-11-23 07:45:00Z: pullback approve podinfo -n shop --reason ..."),
     "it has opened an earlier promotion": (
         promotion, evidence(canary={"approval": revisions.approval(used=facts.after(-3600))}), False,
-        Reason.APPROVAL_USED, "this approval has opened an earlier promotion: pullback approve podinfo -n shop --reason ..."),
+        Reason.APPROVAL_USED,
+        "this approval has opened an earlier promotion: pullback approve podinfo -n shop --reason ..."),
     "approved in the middle of a soak": (
         promotion, soaking(**APPROVED), False, Reason.SOAKING, "5% for 10 min of 30 min, 20 min left"),
     "approved, and then the criteria fail": (
