@@ -257,6 +257,10 @@ def taken(notice: Notice, message: Message, reference: str, now: datetime.dateti
     )
 
 
-def undelivered(record: Rollback) -> tuple[Notice, ...]:
-    """Channels that have yet to be told something about it, or have refused to hear it."""
-    return tuple(notice for notice in record.notices if notice.due or notice.refused)
+def undelivered(record: Rollback, now: datetime.datetime) -> tuple[Notice, ...]:
+    """Channels that have yet to be told something about it, or have refused to hear it less than a day ago: what is
+    refused for good nobody can mend, and whoever is to know has had that day."""
+    return tuple(
+        notice for notice in record.notices
+        if notice.due or (notice.refused and (notice.refused_at is None or now - notice.refused_at < _CLOSED))
+    )  # fmt: skip

@@ -162,10 +162,11 @@ class Showing:
             yield documents.rollback(record)
 
     async def undelivered(self, channels: Sequence[str]) -> dict[str, int]:
-        """How many rollbacks each of these channels has not been told all about, refused ones included."""
+        """How many rollbacks each of these channels has not been told all about, for a day refused ones included."""
+        now = self._clock.now()
         counts = dict.fromkeys(channels, 0)
         async for record in pacing.in_turns(self._world.all_records()):
-            for notice in telling.undelivered(record):
+            for notice in telling.undelivered(record, now):
                 if notice.channel in counts:  # not one that has left the configuration
                     counts[notice.channel] += 1
         return counts

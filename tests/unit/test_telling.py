@@ -205,7 +205,7 @@ def test_what_was_refused_for_good_is_not_sent_again_and_what_comes_later_is(man
     refused = telling.refused(Notice(CHANNEL, "k"), first, "invalid_auth", facts.after(70))
     record = dataclasses.replace(record, notices=(refused,))
     assert due(record, manner) == ()
-    assert telling.undelivered(record) == (refused,)
+    assert telling.undelivered(record, facts.after(200)) == (refused,)
     later = due(after(record, Milestone.ESCALATED, 181), manner)
     assert later[0].key == "escalated"
     told = having_said(after(record, Milestone.ESCALATED, 181), *later).notices[0]
@@ -238,7 +238,18 @@ def test_what_is_undelivered_is_delivered_however_late() -> None:
     waiting = dataclasses.replace(record, notices=(planned,))
     late = due(waiting, Manner.STREAM, at=90 + 90 * 86400)
     assert said(late) == [(Saying.TELL, "decided"), (Saying.TELL, "completed")]
-    assert telling.undelivered(waiting) == (planned,)
+    assert telling.undelivered(waiting, facts.after(90 + 90 * 86400)) == (planned,)
+
+
+def test_what_was_refused_for_good_counts_as_undelivered_for_a_day() -> None:
+    """Nothing that anybody does can deliver it any more: an alert about it must not last as long as the record."""
+    (message, *_) = due(facts.record(), Manner.INCIDENT)
+    notice = telling.refused(Notice(CHANNEL, "k"), message, "no", facts.after(100))
+    record = dataclasses.replace(facts.record(), notices=(notice,))
+    assert telling.undelivered(record, facts.after(100 + 86399)) == (notice,)
+    assert telling.undelivered(record, facts.after(100 + 86401)) == ()
+    waiting = dataclasses.replace(notice, due=("escalated",))
+    assert telling.undelivered(dataclasses.replace(record, notices=(waiting,)), facts.after(10**6)) == (waiting,)
 
 
 def test_the_dedup_key_is_this_records_alone() -> None:
