@@ -1,14 +1,14 @@
 """What fires now, asked of Alertmanager's API v2: the way back to alerts whose webhook never came.
 
-Silenced and inhibited alerts are left out, as they are from webhooks. The answer is turned into the body of a webhook
-and read by the same door, so that an alert is the same however it came.
+Silenced and inhibited alerts are left out, as they are from webhooks. The answer is turned into bodies of webhooks and
+read by the same door, so that an alert is the same however it came.
 """
 
 import asyncio
 import base64
 import json
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -17,8 +17,9 @@ from daemon.adapters import answers as http
 from daemon.model import errors
 from daemon.model.signal import AlertGroup
 
-MOST = 5_000
-"""Alerts taken of one answer, as many as of one webhook; the rest is counted as truncated."""
+_AT_ONCE = 1_000
+"""Alerts of one body, far fewer than the door takes. All are read: in the storm in which a webhook is lost, the alert
+that matters may be the last of them."""
 
 _PATH = "/api/v2/alerts"
 _BODY_MOST = 64 * 1024 * 1024
@@ -61,7 +62,13 @@ class AlertmanagerAlerts:
         told = {url: one for url, one in zip(self._urls, answers, strict=True) if not isinstance(one, BaseException)}
         if not told:
             raise next(one for one in answers if isinstance(one, errors.NeighbourError))
-        return self._read(json.dumps(_as_webhook(told, self._wanted)).encode())
+        # Beside the loop: megabytes of JSON take longer than a hook may wait.
+        return await asyncio.to_thread(self._all_of, told)
+
+    def _all_of(self, told: Mapping[str, list[Any]]) -> AlertGroup:
+        groups = [self._read(json.dumps(body).encode()) for body in _as_webhooks(told, self._wanted)]
+        alerts = tuple(alert for group in groups for alert in group.alerts)
+        return AlertGroup(alerts=alerts, truncated=0, group_key="", receiver="")
 
     async def _ask(self, url: str) -> list[Any]:
         query = {"active": "true", "silenced": "false", "inhibited": "false", "unprocessed": "false"}
@@ -72,7 +79,6 @@ class AlertmanagerAlerts:
             async with self._session.get(url, params=query, headers=headers, timeout=self._timeout) as response:
                 raw, _ = await http.body(response, _BODY_MOST)
                 status = response.status
-            # Beside the loop: megabytes of JSON take longer than a hook may wait.
             answer = await asyncio.to_thread(json.loads, raw) if status == 200 else None
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError) as error:
             raise errors.Unreachable(f"Alertmanager at {url}: {type(error).__name__}: {error}") from error
@@ -106,14 +112,16 @@ def _is_ours(error: BaseException) -> bool:
     return isinstance(error, errors.NeighbourError)
 
 
-def _as_webhook(answers: Mapping[str, list[Any]], wanted: Callable[[Mapping[str, str]], bool]) -> dict[str, Any]:
-    """Payload version 4; peers tell of the same alerts, which count once, and nobody's count not at all."""
+def _as_webhooks(
+    answers: Mapping[str, list[Any]], wanted: Callable[[Mapping[str, str]], bool]
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Payloads of version 4; peers tell of the same alerts, which count once, and nobody's count not at all."""
     alerts: dict[object, Any] = {}
     for position, alert in enumerate(alert for answer in answers.values() for alert in answer):
         if not isinstance(alert, dict) or not isinstance(alert.get("labels"), dict):
             alerts[position] = alert
         elif wanted({str(name): str(value) for name, value in alert["labels"].items()}):
-            alerts[alert.get("fingerprint") or position, alert.get("startsAt")] = {
+            alerts[str(alert.get("fingerprint") or position), str(alert.get("startsAt"))] = {
                 "status": "firing",
                 "labels": alert["labels"],
                 "annotations": alert.get("annotations") or {},
@@ -121,12 +129,7 @@ def _as_webhook(answers: Mapping[str, list[Any]], wanted: Callable[[Mapping[str,
                 "generatorURL": alert.get("generatorURL") or "",
                 "fingerprint": alert.get("fingerprint") or "",
             }
+    head = {"version": "4", "externalURL": next(iter(answers)).removesuffix(_PATH)}
     found = list(alerts.values())
-    return {
-        "version": "4",
-        "groupKey": "",
-        "receiver": "",
-        "externalURL": next(iter(answers)).removesuffix(_PATH),
-        "alerts": found[:MOST],
-        "truncatedAlerts": max(0, len(found) - MOST),
-    }
+    for first in range(0, len(found), _AT_ONCE):
+        yield {**head, "alerts": found[first : first + _AT_ONCE]}

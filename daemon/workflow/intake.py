@@ -11,6 +11,7 @@ from daemon.model.canary import CanaryRef
 from daemon.model.decision import Decision, Reason, Verdict
 from daemon.model.rules import AlertRule, first_match
 from daemon.model.signal import Alert, AlertGroup, MalformedAlert, Source
+from daemon.workflow import pacing
 from daemon.workflow.gathering import Gatherer
 from daemon.workflow.letters import Letter
 from daemon.workflow.mailboxes import Mailboxes
@@ -88,9 +89,8 @@ class Intake:
         """One webhook. Alerts are judged one by one: a firing group may hold resolved ones."""
         if group.truncated:
             self._observer.group_truncated(group.truncated, group.group_key)
-            if source is Source.ALERTMANAGER:
-                self._truncated()
-        begun = [self._begin(alert, received_at, source) for alert in group.alerts]
+            self._truncated()
+        begun = [self._begin(alert, received_at, source) async for alert in pacing.in_turns(group.alerts)]
         waiting = {letter.answer for _, _, letter in begun if letter is not None}
         if waiting:
             await asyncio.wait(waiting, timeout=self._answer_within)

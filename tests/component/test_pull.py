@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import test_utils, web
 
+from daemon.web.alertmanager import MOST_ALERTS
 from tests import builders
 from tests.builders import Json
 from tests.cluster import Cluster
@@ -158,6 +159,17 @@ async def test_an_answer_nobody_foresaw_ends_nothing(
         assert daemon.lifecycle.alive() == ""
         alertmanager.raw = ""
         alertmanager.firing = [listed(builders.alert(scene.namespace))]
+        await scene.record("Proved")
+
+
+async def test_in_a_storm_the_last_alert_counts_as_much_as_the_first(
+    cluster: Cluster, scene: Scene, alertmanager: Alertmanager, tmp_path: Path
+) -> None:
+    """More than a webhook may hold, all of which the policy cares about."""
+    await scene.add_canary(weight=25)
+    storm = [listed(builders.alert("elsewhere", fingerprint=f"{number:016x}")) for number in range(MOST_ALERTS)]
+    alertmanager.firing = [*storm, listed(builders.alert(scene.namespace))]
+    async with running(cluster, tmp_path, pull={"alertmanager_urls": [alertmanager.url], "every": 600}):
         await scene.record("Proved")
 
 
