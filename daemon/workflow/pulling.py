@@ -52,6 +52,7 @@ class Pulling:
             return 0.2  # nothing can be judged yet
         try:
             group = await self._alerts.firing()
+            answer = await self._take(group)
         except errors.NeighbourError as error:
             self._observer.pulled(0, error)
             return self._jittered()
@@ -59,7 +60,6 @@ class Pulling:
             self._observer.pulled(0, errors.Unreachable(f"unforeseen: {type(error).__name__}: {error}"))
             return self._jittered()
         self._observer.pulled(len(group.alerts), None)
-        answer = await self._take(group)
         return _SOON if answer.retry else self._jittered()
 
     def _jittered(self) -> float:
