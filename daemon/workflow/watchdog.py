@@ -25,5 +25,6 @@ class Watchdog:
         age = self.age()
         if age is None or age <= self._late:
             return ""
-        since = "last came" if self._heard else "has never come since the start,"
-        return f"Watchdog alert {since} {age:.0f} s ago: alerts may not reach us"
+        # Each beat comes to one of several replicas, by the Service's die: silence here may be another's turn.
+        since = "last came to this replica" if self._heard else "has never come to this replica since the start,"
+        return f"Watchdog alert {since} {age:.0f} s ago: unless others hear it, alerts do not reach us"

@@ -191,7 +191,7 @@ async def test_a_silent_watchdog_is_a_warning_and_its_arrival_ends_it(
         async def warned() -> bool:
             status, text = await daemon.get("/readyz")
             assert status == 200
-            return "warning: Watchdog alert has never come" in text
+            return "warning: Watchdog alert has never come to this replica" in text
 
         await eventually(warned)
         before = asyncio.get_running_loop().time()

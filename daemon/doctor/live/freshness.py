@@ -53,7 +53,8 @@ def _ages(where: str, text: str, settings: Settings) -> Iterator[Finding]:
     came = _WATCHDOG.search(text)
     if came and settings.policy.watchdog_alertname and not float(came["age"]) <= settings.policy.watchdog_late:
         yield fail(
-            "daemon/watchdog-late", where, f"{settings.policy.watchdog_alertname} has not come for {came['age']} s: an "
-            "alert would not come either", f"{said(settings.policy.watchdog_late)} at most",
+            "daemon/watchdog-late", where, f"{settings.policy.watchdog_alertname} has not come to this replica for "
+            f"{came['age']} s: unless it comes to another, an alert would not come either",
+            f"{said(settings.policy.watchdog_late)} at most",
             "look at the rule, at Alertmanager's route and its log, and at the credentials between",
         )  # fmt: skip
