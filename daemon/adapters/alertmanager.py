@@ -61,6 +61,10 @@ class AlertmanagerAlerts:
         told = {url: one for url, one in zip(self._urls, answers, strict=True) if not isinstance(one, BaseException)}
         if not told:
             raise next(one for one in answers if isinstance(one, errors.NeighbourError))
+        # Beside the loop: of thousands of alerts to look at, none may keep the next webhook waiting.
+        return await asyncio.to_thread(self._as_group, told)
+
+    def _as_group(self, told: Mapping[str, list[Any]]) -> AlertGroup:
         return self._read(json.dumps(_as_webhook(told, self._wanted)).encode())
 
     async def _ask(self, url: str) -> list[Any]:
@@ -106,6 +110,11 @@ def _is_ours(error: BaseException) -> bool:
     return isinstance(error, errors.NeighbourError)
 
 
+def _began(alert: Any) -> str:
+    """As Alertmanager writes it, in UTC, so that it sorts as a text; last what is no alert."""
+    return str(alert.get("startsAt")) if isinstance(alert, dict) else ""
+
+
 def _as_webhook(answers: Mapping[str, list[Any]], wanted: Callable[[Mapping[str, str]], bool]) -> dict[str, Any]:
     """Payload version 4; peers tell of the same alerts, which count once, and nobody's count not at all."""
     alerts: dict[object, Any] = {}
@@ -113,7 +122,7 @@ def _as_webhook(answers: Mapping[str, list[Any]], wanted: Callable[[Mapping[str,
         if not isinstance(alert, dict) or not isinstance(alert.get("labels"), dict):
             alerts[position] = alert
         elif wanted({str(name): str(value) for name, value in alert["labels"].items()}):
-            alerts[alert.get("fingerprint") or position, alert.get("startsAt")] = {
+            alerts[str(alert.get("fingerprint") or position), str(alert.get("startsAt"))] = {
                 "status": "firing",
                 "labels": alert["labels"],
                 "annotations": alert.get("annotations") or {},
@@ -121,7 +130,8 @@ def _as_webhook(answers: Mapping[str, list[Any]], wanted: Callable[[Mapping[str,
                 "generatorURL": alert.get("generatorURL") or "",
                 "fingerprint": alert.get("fingerprint") or "",
             }
-    found = list(alerts.values())
+    # The youngest first: where there are too many, those that are older than a release say nothing about it.
+    found = sorted(alerts.values(), key=_began, reverse=True)
     return {
         "version": "4",
         "groupKey": "",

@@ -1,0 +1,65 @@
+"""What Alertmanager lists, turned into the body of a webhook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import test_utils, web
+
+from daemon.adapters import alertmanager
+from daemon.model.signal import Alert, AlertGroup
+from daemon.web import alertmanager as door
+
+
+def listed(name: str = "A", **changes: Any) -> dict[str, Any]:
+    plain = {
+        "labels": {"alertname": name}, "annotations": {}, "startsAt": "2026-11-23T07:00:00.000Z",
+        "endsAt": "2026-11-23T08:00:00.000Z", "updatedAt": "2026-11-23T07:00:00.000Z", "generatorURL": "",
+        "fingerprint": "0000000000000001", "receivers": [{"name": "pullback"}],
+        "status": {"inhibitedBy": [], "silencedBy": [], "state": "active"},
+    }  # fmt: skip
+    return plain | changes
+
+
+async def asked(*alerts: Any, wanted: Any = lambda _: True) -> AlertGroup:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(list(alerts))
+
+    application = web.Application()
+    application.router.add_get("/api/v2/alerts", answer)
+    async with test_utils.TestServer(application) as server, aiohttp.ClientSession() as session:
+        return await alertmanager.AlertmanagerAlerts(
+            session, urls=[str(server.make_url(""))], receiver="", read=door.parse, wanted=wanted,
+            bearer_token_file=None, username="", password_file=None, timeout=5.0,
+        ).firing()  # fmt: skip
+
+
+def names(group: AlertGroup) -> list[str]:
+    return [one.name for one in group.alerts if isinstance(one, Alert)]
+
+
+@pytest.mark.parametrize("field", ["fingerprint", "startsAt", "annotations", "generatorURL"])
+@pytest.mark.parametrize("value", [["a"], {"a": 1}, 7, True])
+async def test_a_field_of_another_kind_spoils_its_own_alert_and_no_other(field: str, value: Any) -> None:
+    good = listed("Good")
+    assert "Good" in names(await asked(listed("Bad", **{field: value}), good))
+
+
+async def test_of_more_than_are_looked_at_the_youngest_are() -> None:
+    """An alert that is older than the release it could speak of asks for nothing anyway."""
+    crowd = [listed("Old", fingerprint=f"{number:016x}") for number in range(alertmanager.MOST)]
+    young = listed("Young", fingerprint="ffffffffffffffff", startsAt="2026-11-23T07:30:00.123Z")
+    group = await asked(*crowd, young, None)
+    assert names(group)[0] == "Young"
+    assert (len(group.alerts), group.truncated) == (alertmanager.MOST, 2)
+
+
+async def test_labels_nobody_wants_count_for_nothing() -> None:
+    def wanted(labels: Mapping[str, str]) -> bool:
+        return labels["alertname"] == "Good"
+
+    group = await asked(listed("Other", fingerprint="0000000000000002"), listed("Good"), wanted=wanted)
+    assert (names(group), group.truncated) == (["Good"], 0)
