@@ -21,7 +21,9 @@ MOST = 5_000
 """Alerts taken of one answer, as many as of one webhook; the rest is counted as truncated."""
 
 _PATH = "/api/v2/alerts"
-_BODY_MOST = 64 * 1024 * 1024
+_BODY_MOST = 16 * 1024 * 1024
+"""Bytes of one peer's answer, 20 000 alerts and more: as Python values they take five times as much memory, for each
+peer, and a pod that is killed for its memory is no brake."""
 
 
 class AlertmanagerAlerts:
@@ -74,8 +76,11 @@ class AlertmanagerAlerts:
         headers = await asyncio.to_thread(self._credentials)
         try:
             async with self._session.get(url, params=query, headers=headers, timeout=self._timeout) as response:
-                raw, _ = await http.body(response, _BODY_MOST)
+                raw, cut_off = await http.body(response, _BODY_MOST)
                 status = response.status
+            if cut_off:
+                raise errors.Refused(f"Alertmanager at {url}: more than {_BODY_MOST >> 20} MiB of alerts: narrow "
+                                     "pull.receiver to the receivers that lead here")  # fmt: skip
             # Beside the loop: megabytes of JSON take longer than a hook may wait.
             answer = await asyncio.to_thread(json.loads, raw) if status == 200 else None
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError) as error:
