@@ -6,6 +6,7 @@ from typing import Any
 from daemon.adapters import times
 from daemon.adapters.kubernetes.client import KubernetesClient
 from daemon.adapters.kubernetes.resources import LEASES
+from daemon.model import errors
 from daemon.model.lease import LeaseSeen
 
 
@@ -53,16 +54,27 @@ class KubernetesLease:
 
 
 def read_lease(document: Mapping[str, Any]) -> LeaseSeen:
-    """A lease from its JSON. Every field of its spec may be absent."""
-    spec = document.get("spec") or {}
+    """A lease from its JSON. Every field of its spec may be absent, and what is no number there is as good as absent.
+
+    Raises Unreachable when it has no version: whoever answered that is no API server.
+    """
+    metadata, spec = document.get("metadata"), document.get("spec")
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    if not version:
+        raise errors.Unreachable(f"lease: expected a Lease with a resourceVersion, got {str(document)[:200]}")
+    spec = spec if isinstance(spec, dict) else {}
     return LeaseSeen(
         holder=str(spec.get("holderIdentity") or ""),
-        duration_seconds=int(spec.get("leaseDurationSeconds") or 0),
-        transitions=int(spec.get("leaseTransitions") or 0),
+        duration_seconds=_count(spec.get("leaseDurationSeconds")),
+        transitions=_count(spec.get("leaseTransitions")),
         acquired_at=times.read(spec.get("acquireTime")),
         renewed_at=times.read(spec.get("renewTime")),
-        resource_version=str(document["metadata"]["resourceVersion"]),
+        resource_version=str(version),
     )
+
+
+def _count(given: object) -> int:
+    return given if type(given) is int and given > 0 else 0
 
 
 def _document(metadata: Mapping[str, Any], lease: LeaseSeen) -> dict[str, Any]:

@@ -241,5 +241,5 @@ async def once_whole(watches: Watches, run: Coroutine[Any, Any, None]) -> None:
 
 def warnings(watchdog: Watchdog, elector: Elector) -> str:
     """What people should know of a replica that is ready all the same."""
-    nobody = "" if elector.holder else "nobody leads: nothing is proved, cleaned up or told; see the lease"
+    nobody = "nobody leads: nothing is proved, cleaned up or told; see the lease" if elector.vacant else ""
     return "; ".join(filter(None, (watchdog.warning(), nobody)))

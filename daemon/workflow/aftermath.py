@@ -11,6 +11,7 @@ from typing import Protocol
 from daemon import ports
 from daemon.model import errors
 from daemon.model.canary import CanaryRef
+from daemon.workflow import pacing
 from daemon.workflow.leading import Leadership, NotLeadingError
 from daemon.workflow.pruning import Pruning
 from daemon.workflow.world import World
@@ -65,8 +66,9 @@ class Aftermath:
         self._leadership = leadership
         try:
             # Canaries without a record too: what was lent to one outlives the record that somebody deleted.
-            refs = {record.canary for record in self._world.all_records()}
-            for ref in refs | {canary.ref for canary in self._world.canaries()}:
+            refs = dict.fromkeys(record.canary for record in self._world.all_records())
+            refs |= dict.fromkeys(canary.ref for canary in self._world.canaries())
+            async for ref in pacing.in_turns(refs):
                 self.touched(ref)
             await self._pruning.run(leadership)
         finally:

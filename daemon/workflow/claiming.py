@@ -23,6 +23,9 @@ Answer = TypeVar("Answer")
 _SHORTEST = 0.8
 """A jittered pause is at least this share of what was asked for, and never more than all of it."""
 
+_MOST_TRANSITIONS = 2**31 - 1
+"""What an API server can hold: one that somebody else has brought so far is no reason for nobody to lead."""
+
 
 class LeaseStore(Protocol):
     """One lease, by version. Raises the NeighbourError family."""
@@ -90,6 +93,11 @@ class Claim:
         """Whether somebody else held it then."""
         return self.holder not in {"", self._identity}
 
+    @property
+    def vacant(self) -> bool:
+        """Whether nobody can be leading, as far as is known here: the last holder's promise has run out."""
+        return self._is_free()
+
     async def attempt(self, until: float = math.inf) -> float | None:
         """Tries once to take or renew, until that moment of the loop's clock at most. Tells of failures.
 
@@ -152,7 +160,7 @@ class Claim:
         claim = LeaseSeen(
             holder=self._identity,
             duration_seconds=self._terms.written_seconds,
-            transitions=0 if lease is None else lease.transitions + (not ours),
+            transitions=0 if lease is None else min(lease.transitions + (not ours), _MOST_TRANSITIONS),
             acquired_at=lease.acquired_at if lease is not None and ours else now,
             renewed_at=now,
             resource_version="" if lease is None else lease.resource_version,

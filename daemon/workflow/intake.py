@@ -54,8 +54,8 @@ class Intake:
     ``ready`` says whether the world has been seen whole; before that nothing can be judged, and everything is
     to be sent again. ``fresh`` says whether what is known of canaries is recent: where it is not, "there is no
     such canary" is no answer (law 8). ``answer_within`` (seconds) is how long an answer may take: Alertmanager waits
-    without a limit of its own and meanwhile holds back the rest of the group. ``heartbeat`` hears of every Watchdog,
-    ``truncated`` of every webhook that some alerts were cut off.
+    without a limit of its own and meanwhile holds back the rest of the group. ``heartbeat`` hears of every Watchdog
+    that fires, ``truncated`` of every webhook that some alerts were cut off.
     """
 
     def __init__(
@@ -110,9 +110,11 @@ class Intake:
             malformed = Decision(Verdict.IGNORE, Reason.MALFORMED, alert.problem)
             return alert, Answer(alert.fingerprint, malformed), None
         if self._watchdog and alert.name == self._watchdog:
-            if source is Source.ALERTMANAGER:  # to find it by asking shows nothing of the road to us
+            # To find it by asking shows nothing of the road to us; its end, that the road to Alertmanager is cut.
+            if source is Source.ALERTMANAGER and alert.firing:
                 self._heartbeat()
-            return alert, self._ignored(alert, source, Reason.HEARTBEAT, "the road to us is open"), None
+            detail = "the road to us is open" if alert.firing else "nobody sends it to Alertmanager any more"
+            return alert, self._ignored(alert, source, Reason.HEARTBEAT, detail), None
         rule = first_match(self._rules, alert.labels)
         if rule is None:
             return alert, self._ignored(alert, source, Reason.NO_RULE_MATCHES, "no rule of policy.rules matches"), None

@@ -98,6 +98,11 @@ class Elector:
         """Who held the lease when it was last seen; empty for nobody, or not seen yet."""
         return self._claim.holder
 
+    @property
+    def vacant(self) -> bool:
+        """Whether nobody leads, as far as is known here; so it is also when the last holder is gone without a word."""
+        return not self.leading and self._claim.vacant
+
     async def run(self) -> None:
         """Until cancelled; gives the lease back then. Raises WorkDoesNotEndError."""
         try:

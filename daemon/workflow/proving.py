@@ -148,7 +148,8 @@ class Prover:
             if seen is None:
                 rate = "Prometheus does not say that the canary's request rate is 0"
                 standing.unproved = "; ".join(filter(None, (standing.unproved, rate)))
-            if seen is None or standing.zero_since != since:
+            # All of it may be over by the time Prometheus has answered: the zero, and the leadership.
+            if seen is None or standing.zero_since != since or not self._leading():
                 return
             statements.append(seen)
         standing.proof = Proof(self._clock.now(), tuple(statements))

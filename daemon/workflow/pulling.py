@@ -12,7 +12,7 @@ from daemon.model.signal import AlertGroup
 from daemon.workflow.intake import GroupAnswer
 
 _SOON = 2.0
-"""Seconds until what could not be made durable is asked for again."""
+"""Seconds until what could not be made durable is asked for again, and until a first failed question is."""
 
 
 class Pulling:
@@ -36,6 +36,7 @@ class Pulling:
         self._chance = chance
         self._every = every
         self._stir = asyncio.Event()
+        self._failures = 0
 
     def hurry(self) -> None:
         self._stir.set()
@@ -54,13 +55,18 @@ class Pulling:
             group = await self._alerts.firing()
             answer = await self._take(group)
         except errors.NeighbourError as error:
-            self._observer.pulled(0, error)
-            return self._jittered()
+            return self._failed(error)
         except Exception as error:  # noqa: BLE001 - told, and asked again: a backstop must not end what it backs
-            self._observer.pulled(0, errors.Unreachable(f"unforeseen: {type(error).__name__}: {error}"))
-            return self._jittered()
+            return self._failed(errors.Unreachable(f"unforeseen: {type(error).__name__}: {error}"))
+        self._failures = 0
         self._observer.pulled(len(group.alerts), None)
         return _SOON if answer.retry else self._jittered()
+
+    def _failed(self, error: errors.NeighbourError) -> float:
+        """Soon again, then ever later: at the start, and after an alert was cut off, this question is all there is."""
+        self._observer.pulled(0, error)
+        self._failures += 1
+        return min(_SOON * 2.0 ** min(self._failures - 1, 20), self._jittered())
 
     def _jittered(self) -> float:
         return self._chance.between(0.8 * self._every, self._every)

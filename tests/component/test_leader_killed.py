@@ -1,10 +1,15 @@
-"""SIGKILL of the leading replica after each step of a rollback: the other one finishes it, and nobody is told twice."""
+"""SIGKILL of the leading replica after each step of a rollback: the other one finishes it, and nobody is told twice.
+
+And SIGSTOP: who goes on when it is long over finds that it leads no more.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import multiprocessing
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
@@ -16,7 +21,7 @@ import pytest
 
 from daemon import bootstrap, settings
 from daemon.sandbox.processes import free_port
-from tests import builders
+from tests import builders, recorders
 from tests.builders import Json
 from tests.cluster import Cluster
 from tests.component.after_zero import People, people
@@ -62,6 +67,11 @@ class Replica:
                 return response.status == 200 and word in await response.text()
         except aiohttp.ClientError:
             return False
+
+    def send(self, number: signal.Signals) -> None:
+        """To this one's own pid."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
 
     async def kill(self) -> None:
         """SIGKILL, to this one's own pid."""
@@ -127,3 +137,36 @@ async def test_killed_after_each_step_the_other_finishes_and_tells_nobody_twice(
         assert len(told.machine.repeated) <= 1, "what was on its way when it was killed, and nothing else"
 
 
+
+
+@pytest.mark.parametrize("step", ["zeroed", "a notice begun", "evidence kept", "proved"])
+async def test_stopped_in_the_middle_and_gone_on_after_all_is_over_it_does_nothing_more(
+    step: str, cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    await scene.add_canary(weight=25)
+    async with people(tmp_path) as told, replica(cluster, tmp_path, told) as leader:
+        await eventually(leader.leads)
+        if step == "a notice begun":
+            told.slack.fail(recorders.HANG)  # so that it is stopped in the middle of saying something
+        async with replica(cluster, tmp_path, told) as heir:
+            await heir.http.post("/webhooks/alertmanager", json=builders.webhook(builders.alert(scene.namespace)))
+
+            async def come_so_far() -> bool:
+                records = await scene.records()
+                return bool(records and STEPS[step](records[0].get("status", {})))
+
+            await eventually(come_so_far, every=0.002)
+            leader.send(signal.SIGSTOP)
+            assert await scene.weights() == [100, 0]
+            await scene.record("Proved", within=15)
+            await flagger_gives_up(scene)
+            before = await settled(scene, within=20)
+            heard = [len(one.requests) for one in (told.slack, told.pager, told.machine)]
+            leader.send(signal.SIGCONT)
+            await eventually(leader.ready)
+            await asyncio.sleep(2.0)
+            assert await heir.leads()
+            assert not await leader.leads()
+            assert [len(one.requests) for one in (told.slack, told.pager, told.machine)] == heard
+            (after,) = await scene.records()
+            assert after["status"] == before["status"]

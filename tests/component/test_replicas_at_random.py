@@ -59,7 +59,7 @@ class Pair:
 
     def overlaps(self) -> list[tuple[Stint, Stint]]:
         stints = sorted(self.stints, key=lambda one: one.began)
-        return [(a, b) for a, b in itertools.pairwise(stints) if b.began <= a.ended and a.who != b.who]
+        return [(a, b) for a, b in itertools.combinations(stints, 2) if b.began <= a.ended and a.who != b.who]
 
 
 def _heard(what: str, detail: str) -> None:

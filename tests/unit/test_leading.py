@@ -27,6 +27,13 @@ def heal(replica: Replica) -> None:
     replica.line.fate = well
 
 
+def vacant(stage: Stage, replica: Replica) -> bool:
+    seen: list[bool] = []
+    replica.loop.call_soon(lambda: seen.append(replica.elector.vacant))
+    stage.run(0.001)
+    return seen[0]
+
+
 def lease(stage: Stage) -> LeaseSeen:
     assert stage.server.lease is not None
     return stage.server.lease
@@ -679,3 +686,39 @@ def test_a_takeover_is_told_to_those_who_watch() -> None:
 
         assert watching.said("takeover") == [winner]
         assert watching.elector.holder == winner
+
+
+def test_a_lease_that_changed_hands_as_often_as_can_be_counted_is_taken_all_the_same() -> None:
+    with Stage() as stage:
+        stage.server.put(held_by("", transitions=2**31 - 1))
+        stage.add("a")
+        stage.run(1)
+
+        assert (stage.leaders, lease(stage).transitions) == (["a"], 2**31 - 1)
+
+
+def test_it_is_known_when_nobody_leads_also_where_the_lease_still_names_somebody() -> None:
+    with Stage() as stage:
+        stage.server.put(held_by("gone"))
+        a = stage.add("a")
+        cut_off(a, "refused", "create", "replace")
+        stage.run(14.9)
+        assert not vacant(stage, a)  # whoever it is may be leading
+        stage.run(2)
+        assert vacant(stage, a)
+        assert a.elector.holder == "gone"
+
+        heal(a)
+        stage.run(2.1)
+        assert not vacant(stage, a)
+        assert stage.leaders == ["a"]
+
+
+def test_a_leader_that_cannot_renew_knows_that_nobody_leads() -> None:
+    with Stage() as stage:
+        a = stage.add("a")
+        stage.run(5)
+        cut_off(a, "refused")
+        stage.run(20)
+
+        assert vacant(stage, a)
