@@ -52,7 +52,7 @@ async def test_silence_is_said_to_be_what_it_is() -> None:
     watchdog = Watchdog(expected=True, late=0.2)
     assert watchdog.warning() == ""
     await asyncio.sleep(0.25)
-    assert "has never come since the start" in watchdog.warning()
+    assert "has never come to this replica since the start" in watchdog.warning()
     watchdog.heard()
     assert watchdog.warning() == ""
     assert watchdog.age() == pytest.approx(0, abs=0.15)
