@@ -118,13 +118,15 @@ class Executor:
         writes about the time after zero is no such thing, so a conflict with that is no reason to look again."""
         seen = self._world.record(record.canary, record.name) or record
         for _ in range(_AMENDS):
+            if not seen.as_far_as(record):
+                raise errors.Conflict(f"Rollback {record.namespace}/{record.name} has come further meanwhile")
             try:
                 return await self._ledger.amend(
                     record.namespace, record.name, amendment, resource_version=seen.resource_version
                 )
             except errors.Conflict:
                 fresh = await self._ledger.read(record.namespace, record.name)
-                if fresh is None or not fresh.as_far_as(record):
+                if fresh is None:
                     raise
                 seen = fresh
         raise errors.Conflict(f"Rollback {record.namespace}/{record.name} changes all the time")
