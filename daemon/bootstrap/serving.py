@@ -42,8 +42,8 @@ from daemon.workflow.watchdog import Watchdog
 
 _COLLECTED_AFTER = 10_000, 20, 20
 """Objects, rounds of them, and rounds of those, until Python looks for cycles among the next older. By default it goes
-through all there is whenever a quarter of it is new: at ten thousand canaries a third of a second, in which nothing else
-runs."""
+through all there is whenever a quarter of it is new: at ten thousand canaries a third of a second, and all
+else waits."""
 
 _SPARE = 5.0
 """Seconds beyond its own bound before a cleanup counts as stuck."""
