@@ -11,9 +11,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from daemon.adapters.alertmanager import AlertmanagerAlerts
 from daemon.sandbox.alertmanager import start_alertmanager
 from daemon.sandbox.packages import AlertingBinaries
 from daemon.sandbox.processes import Children
+from daemon.web import alertmanager as door
 from tests import recorders
 from tests.builders import Json
 from tests.cluster import Cluster
@@ -92,3 +94,34 @@ async def test_a_rollback_whose_only_webhook_was_lost_happens_once_and_is_told_o
         assert len(told.slack.cards) == 1
         assert len({event["dedup_key"] for event in told.pager.events}) == 1
         assert told.machine.repeated == []
+
+
+async def test_what_a_person_has_silenced_is_not_found_by_asking_either(
+    alerting_binaries: AlertingBinaries, children: Children, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    token = tmp_path / "am-token"
+    token.write_text("t\n", encoding="utf-8")
+    async with Forgetful() as forgetful:
+        alertmanager = await start_alertmanager(
+            children, session, alerting_binaries, folder=tmp_path, shipped_config=ALERTMANAGER_CONFIG,
+            webhook_url=f"{forgetful.url}/webhooks/alertmanager", credentials_file=token,
+        )  # fmt: skip
+        await fire(session, alertmanager.url, "shop")
+        asking = AlertmanagerAlerts(
+            session, urls=[alertmanager.url], receiver="pullback", read=door.parse, wanted=lambda _: True,
+            bearer_token_file=None, username="", password_file=None, timeout=5.0,
+        )  # fmt: skip
+
+        async def found(count: int) -> bool:
+            return len((await asking.firing()).alerts) == count
+
+        await eventually(lambda: found(1))
+        now = datetime.datetime.now(datetime.UTC)
+        silence: Json = {
+            "matchers": [{"name": "namespace", "value": "shop", "isRegex": False, "isEqual": True}],
+            "startsAt": now.isoformat(), "endsAt": (now + datetime.timedelta(hours=1)).isoformat(),
+            "createdBy": "a person", "comment": "known",
+        }  # fmt: skip
+        async with session.post(f"{alertmanager.url}/api/v2/silences", json=silence) as response:
+            assert response.status == 200, await response.text()
+        await eventually(lambda: found(0))

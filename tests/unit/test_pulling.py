@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from daemon.model import errors
+from daemon.model.decision import Decision, Reason, Verdict
 from daemon.model.signal import AlertGroup
-from daemon.workflow.intake import GroupAnswer
+from daemon.workflow.intake import Answer, GroupAnswer
 from daemon.workflow.pulling import Pulling
 
 NOTHING = AlertGroup(alerts=(), truncated=0, group_key="", receiver="")
@@ -76,6 +77,37 @@ async def test_an_alert_that_nobody_can_judge_ends_no_asking() -> None:
     told = await pulled(alertmanager, surprised, 0.5, every=0.05)
     assert len(alertmanager.asked) >= 2
     assert all(isinstance(error, errors.Unreachable) and "foresaw" in str(error) for error in told)
+
+
+async def test_nobody_is_asked_before_the_world_was_seen_whole_and_then_at_once() -> None:
+    alertmanager: Any = Alertmanager()
+    listener: Any = Listener()
+    waits_for = ["the world has not been seen whole"] * 2
+
+    def ready() -> str:
+        return waits_for.pop() if waits_for else ""
+
+    pulling = Pulling(
+        alerts=alertmanager, take=nothing, ready=ready, observer=listener, chance=Longest(), every=EVERY
+    )  # fmt: skip
+    began = asyncio.get_running_loop().time()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1.5):
+            await pulling.run()
+    (asked,) = alertmanager.asked
+    assert asked - began >= 0.4
+
+
+async def test_what_could_not_be_made_durable_is_asked_for_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.workflow.pulling._SOON", 0.05)
+    again = Answer("", Decision(Verdict.IGNORE, Reason.CANNOT_KNOW, "the mailbox is full"), retry=True)
+
+    async def full(_: AlertGroup) -> GroupAnswer:
+        return GroupAnswer((again,), 0)
+
+    alertmanager = Alertmanager()
+    await pulled(alertmanager, full, 0.5)
+    assert len(alertmanager.asked) >= 3
 
 
 async def test_what_was_not_answered_is_asked_again_soon_then_ever_later(monkeypatch: pytest.MonkeyPatch) -> None:
