@@ -354,12 +354,11 @@ def _pagerduty_problems(event: Json, size: int) -> list[str]:
 
 
 class RecordingOpsgenie(Recorder):
-    """One integration. ``alerts`` by alias, with ``count``, ``status`` and ``notes``."""
+    """One integration. ``alerts`` by alias, with ``count``."""
 
     def __init__(self, api_key: str = GENIE_KEY) -> None:
         super().__init__()
         self.api_key = api_key
-        self.may_read = True
         self.alerts: dict[str, Json] = {}
         self.closed: list[Json] = []
 
@@ -368,16 +367,12 @@ class RecordingOpsgenie(Recorder):
             return _opsgenie(422, "Key format is not valid!")
         if request.path == "/v2/alerts":
             return self._create(request.json)
-        found = re.fullmatch(r"/v2/alerts/([^/]+)/(close|notes)", request.path)
+        found = re.fullmatch(r"/v2/alerts/([^/]+)/close", request.path)
         if found is None or request.query.get("identifierType") != "alias":
             return _opsgenie(404, "No such resource")
         alias = unquote(found[1])
-        if request.method == "GET":
-            return self._notes(alias)
-        if alias in self.alerts and found[2] == "close":
+        if alias in self.alerts:
             self.closed.append(self.alerts.pop(alias) | request.json)
-        elif alias in self.alerts:
-            self.alerts[alias]["notes"].append(request.json["note"])
         return _accepted()
 
     def _create(self, alert: Json) -> web.Response:
@@ -391,16 +386,9 @@ class RecordingOpsgenie(Recorder):
             or sum(map(len, (*details, *details.values()))) > 8000
         ):
             return _opsgenie(422, "Request body is not processable: details")
-        known = self.alerts.setdefault(alert["alias"], {**alert, "count": 0, "notes": []})
+        known = self.alerts.setdefault(alert["alias"], {**alert, "count": 0})
         known["count"] += 1
         return _accepted()
-
-    def _notes(self, alias: str) -> web.Response:
-        if not self.may_read:
-            return _opsgenie(403, "You are not authorized to read")
-        notes = self.alerts.get(alias, {}).get("notes", [])
-        return web.json_response({"data": [{"note": note, "owner": "api"} for note in notes], "took": 0.1})
-
 
 def _accepted() -> web.Response:
     said = {"result": "Request will be processed", "took": 0.1, "requestId": "43a29c5c-3dbf-4fa4-9c26-f4f71023e120"}

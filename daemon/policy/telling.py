@@ -54,6 +54,10 @@ DRILL = "DRILL"
 
 _REMARK = "remark-"
 
+_ALARM_OVER = f"{Word.COMPLETED}-{Word.ESCALATED}"
+_OF_THE_ALARM = frozenset({str(Word.ESCALATED), _ALARM_OVER})
+"""Keys of the incident that is opened when a person is needed."""
+
 _ENDINGS = {
     RollbackPhase.COMPLETED: Word.COMPLETED,
     RollbackPhase.FAILED: Word.FAILED,
@@ -149,10 +153,14 @@ def due(
     if not missing:
         return ()
     telling = story()
+    alarm = dataclasses.replace(telling, dedup_key=f"{telling.dedup_key}/{Word.ESCALATED}")
     drill = f"{DRILL}: " if record.drill else ""
     return tuple(
-        Message(key, saying, telling, one.at, f"{drill}{one.text}", covers) for saying, key, one, covers in missing
-    )
+        Message(
+            key, saying, alarm if manner is Manner.INCIDENT and key in _OF_THE_ALARM else telling, one.at,
+            f"{drill}{one.text}", covers,
+        ) for saying, key, one, covers in missing
+    )  # fmt: skip
 
 
 def is_due(
@@ -174,7 +182,7 @@ def _missing(
     if manner is Manner.MESSAGE:
         wanted = _as_message(told, notice)
     elif manner is Manner.INCIDENT:
-        wanted = _as_incident(record, told, closes=closes)
+        wanted = _as_incident(record, told, notice, closes=closes)
     else:
         wanted = [(Saying.TELL, str(one.word), one, ()) for one in told]
     return [one for one in wanted if one[1] not in notice.answered]
@@ -191,16 +199,24 @@ def _as_message(told: tuple[Chapter, ...], notice: Notice) -> list[_Wanted]:
     return wanted
 
 
-def _as_incident(record: Rollback, told: tuple[Chapter, ...], *, closes: bool) -> list[_Wanted]:
+def _as_incident(record: Rollback, told: tuple[Chapter, ...], notice: Notice, *, closes: bool) -> list[_Wanted]:
+    """An incident that a rollback goes on, and one of its own when a person is needed: of what is in an incident that
+    somebody has acknowledged already, a pager wakes nobody. Where nobody was told before, only the second is opened."""
     by_word = {one.word: one for one in told}
     if record.dry_run:
         return []
     wanted: list[_Wanted] = []
+    alarm, beginning, end = (by_word.get(word) for word in (Word.ESCALATED, Word.DECIDED, Word.COMPLETED))
     # Who rolls back by hand is awake already, and needs no page unless it goes wrong.
-    opening = (Word.ESCALATED,) if record.trigger is Trigger.OPERATOR else (Word.DECIDED, Word.ESCALATED)
-    wanted += [(Saying.OPEN, str(word), by_word[word], ()) for word in opening if word in by_word]
-    if closes and wanted and Word.COMPLETED in by_word:
-        wanted.append((Saying.CLOSE, str(Word.COMPLETED), by_word[Word.COMPLETED], ()))
+    paged = beginning is not None and record.trigger is not Trigger.OPERATOR
+    late = alarm is not None and Word.DECIDED not in notice.answered
+    if beginning is not None and paged and not late:
+        wanted.append((Saying.OPEN, str(Word.DECIDED), beginning, ()))
+    if alarm is not None:
+        wanted.append((Saying.OPEN, str(Word.ESCALATED), alarm, (str(Word.DECIDED),) if paged and late else ()))
+    if closes and end is not None:
+        wanted += [(Saying.CLOSE, str(Word.COMPLETED), end, ())] if paged else []
+        wanted += [(Saying.CLOSE, _ALARM_OVER, end, ())] if alarm is not None else []
     return wanted
 
 

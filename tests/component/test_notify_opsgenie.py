@@ -1,4 +1,4 @@
-"""Opsgenie: one alert per rollback, with a note when it got worse."""
+"""Opsgenie: one alert per ``dedup_key``."""
 
 from __future__ import annotations
 
@@ -37,38 +37,31 @@ async def test_an_alert_says_what_whom_and_how_bad(tmp_path: Path) -> None:
         assert (alert["priority"], alert["entity"], alert["source"]) == ("P1", "test/podinfo", "pullback")
         assert alert["details"]["Alert"] == "PodinfoHighErrorRate"
         assert alert["description"] == (
+            "rollback of revision podinfo:6.0.1\n\n"
             "Revision podinfo:6.0.1: alert fires. Error rate above 1 %.\n\n"
             "kubectl describe rollback podinfo-abc -n test\n\n"
             "Runbook: https://runbooks.example/podinfo?a=1&b=2"
         )
 
 
-async def worse(channel: ports.Channel, *, uncertain: bool = False) -> None:
-    said = message(Saying.OPEN, "escalated", text="the deadline has passed")
-    await channel.deliver(said, STORY.dedup_key, uncertain=uncertain)
-
-
-async def test_what_got_worse_stands_in_a_note(tmp_path: Path) -> None:
+async def test_what_is_said_stands_before_what_to_do(tmp_path: Path) -> None:
     async with paging(tmp_path) as (server, channel):
-        await channel.deliver(message(Saying.OPEN), "", uncertain=False)
-        assert server.alerts[STORY.dedup_key]["notes"] == []
-        await worse(channel)
+        said = message(Saying.OPEN, "escalated", text="the deadline has passed")
+        await channel.deliver(said, "", uncertain=False)
+
+        description = server.alerts[STORY.dedup_key]["description"]
+        assert description.startswith("the deadline has passed\n\nRevision podinfo:6.0.1: alert fires.")
+
+
+async def test_the_same_again_is_the_same_alert(tmp_path: Path) -> None:
+    async with paging(tmp_path) as (server, channel):
+        server.fail(recorders.Fault("lost"))
+        with pytest.raises(errors.Unreachable):
+            await channel.deliver(message(Saying.OPEN), "", uncertain=False)
+        await channel.deliver(message(Saying.OPEN), "", uncertain=True)
 
         [alert] = server.alerts.values()
-        assert alert["notes"] == ["the deadline has passed\nkubectl describe rollback podinfo-abc -n test"]
         assert alert["count"] == 2
-
-
-@pytest.mark.parametrize("may_read", [True, False])
-async def test_a_note_whose_answer_was_lost_is_looked_for(may_read: bool, tmp_path: Path) -> None:
-    async with paging(tmp_path) as (server, channel):
-        server.may_read = may_read
-        server.fail(recorders.Fault("lost", path="/notes"))
-        with pytest.raises(errors.Unreachable):
-            await worse(channel)
-        await worse(channel, uncertain=True)
-
-        assert len(server.alerts[STORY.dedup_key]["notes"]) == (1 if may_read else 2)
 
 
 @pytest.mark.parametrize("resolve", [True, False])

@@ -71,14 +71,6 @@ async def test_the_configuration_may_name_source_and_component(tmp_path: Path) -
         assert (payload["source"], payload["component"]) == ("checkout", "frontend")
 
 
-async def test_what_got_worse_is_said_in_the_same_incident(tmp_path: Path) -> None:
-    async with paging(tmp_path) as (server, channel):
-        reference = await channel.deliver(message(Saying.OPEN), "", uncertain=False)
-        await channel.deliver(message(Saying.OPEN, "escalated"), reference, uncertain=False)
-
-        assert [len(events) for events in server.incidents.values()] == [2]
-
-
 @pytest.mark.parametrize("resolve", [True, False])
 async def test_it_is_resolved_only_if_configured_so(resolve: bool, tmp_path: Path) -> None:
     async with paging(tmp_path, resolve=resolve) as (server, channel):

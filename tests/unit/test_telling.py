@@ -154,7 +154,29 @@ def test_a_pager_rings_once_at_the_beginning_and_once_when_it_gets_worse() -> No
     assert said(opened) == [(Saying.OPEN, "decided")]
     record = after(having_said(record, *opened), Milestone.ZEROED, 62)
     assert due(record, Manner.INCIDENT) == ()
-    assert said(due(after(record, Milestone.ESCALATED, 181), Manner.INCIDENT)) == [(Saying.OPEN, "escalated")]
+    (worse,) = due(after(record, Milestone.ESCALATED, 181), Manner.INCIDENT)
+    assert (worse.saying, worse.key) == (Saying.OPEN, "escalated")
+    # Of what is in an incident that somebody has acknowledged, a pager wakes nobody.
+    assert worse.story.dedup_key != opened[0].story.dedup_key
+    assert worse.story.dedup_key.startswith(opened[0].story.dedup_key)
+
+
+def test_where_nobody_could_be_paged_before_it_got_worse_one_incident_is_enough() -> None:
+    record = after(facts.record(), Milestone.ESCALATED, 181)
+    (worse,) = due(record, Manner.INCIDENT)
+    assert (worse.saying, worse.key, worse.covers) == (Saying.OPEN, "escalated", ("decided",))
+    assert due(having_said(record, worse), Manner.INCIDENT) == ()
+
+
+def test_both_incidents_are_closed_each_by_its_own_key() -> None:
+    record = having_said(facts.record(), *due(facts.record(), Manner.INCIDENT))
+    record = after(record, Milestone.ESCALATED, 181)
+    worse = due(record, Manner.INCIDENT)
+    record = after(having_said(record, *worse), Milestone.COMPLETED, 300)
+    first, second = due(record, Manner.INCIDENT, closes=True)
+    assert [one.saying for one in (first, second)] == [Saying.CLOSE] * 2
+    assert (first.story.dedup_key, second.story.dedup_key) == (telling.dedup_key(record), worse[0].story.dedup_key)
+    assert due(having_said(record, first, second), Manner.INCIDENT, closes=True) == ()
 
 
 @pytest.mark.parametrize(("closes", "expected"), [(True, [(Saying.CLOSE, "completed")]), (False, [])])

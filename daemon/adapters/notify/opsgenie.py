@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 import yarl
 
-from daemon.adapters import answers
 from daemon.adapters.notify import text
 from daemon.adapters.notify.options import ChannelOptions, HttpUrl, Timeout
 from daemon.adapters.notify.posting import Wire
@@ -19,9 +18,6 @@ KIND = "opsgenie"
 
 _ALIAS, _MESSAGE, _DESCRIPTION, _DETAILS, _NOTE, _SOURCE, _ENTITY = 512, 130, 15_000, 8_000, 25_000, 100, 512
 _FACTS = 40
-
-_WORSE = "escalated"
-"""The key that must be heard even where an alert is open: creating it again only counts a repetition."""
 
 
 class Responder(ChannelOptions):
@@ -75,11 +71,17 @@ class OpsgenieChannel:
         self._wire = Wire("Opsgenie", surroundings, timeout=options.timeout, wrong_key="key format")
         self.closes = options.resolve
 
-    async def deliver(self, message: Message, reference: str, *, uncertain: bool) -> str:
+    async def deliver(
+        self,
+        message: Message,
+        reference: str,
+        *,
+        uncertain: bool,  # noqa: ARG002 - Opsgenie knows a repetition by its alias
+    ) -> str:
         alias = text.bounded_key(text.line(message.story.dedup_key), _ALIAS)
         match message.saying:
             case Saying.OPEN:
-                await self._open(message, alias, uncertain=uncertain)
+                await self._post(yarl.URL(self._alerts), self._alert(message, alias))
             case Saying.CLOSE if not self._options.resolve:
                 return reference
             case Saying.CLOSE:
@@ -88,25 +90,6 @@ class OpsgenieChannel:
             case _:
                 raise errors.Refused(f"Opsgenie: a pager does not know how to {message.saying}")
         return alias
-
-    async def _open(self, message: Message, alias: str, *, uncertain: bool) -> None:
-        await self._post(yarl.URL(self._alerts), self._alert(message.story, alias))
-        if message.key != _WORSE:
-            return
-        note = _worse(message)
-        if uncertain and await self._noted(alias, note):
-            return
-        await self._post(self._about(alias, "notes"), {"source": "pullback", "note": note})
-
-    async def _noted(self, alias: str, note: str) -> bool:
-        key = self._key.read()
-        try:
-            answer = await self._wire.get(self._about(alias, "notes"), _authorized(key), hidden=[key])
-        except (errors.Refused, answers.NotAllowedError):
-            # A key that may only create cannot look; a second note is better than none.
-            return False
-        notes = answer.field("data")
-        return isinstance(notes, list) and any(isinstance(one, dict) and one.get("note") == note for one in notes)
 
     async def _post(self, url: yarl.URL, body: dict[str, Any]) -> None:
         key = self._key.read()
@@ -117,11 +100,12 @@ class OpsgenieChannel:
         quoted = urllib.parse.quote(alias, safe="")
         return yarl.URL(f"{self._alerts}/{quoted}/{what}?identifierType=alias", encoded=True)
 
-    def _alert(self, story: Story, alias: str) -> dict[str, Any]:
+    def _alert(self, message: Message, alias: str) -> dict[str, Any]:
+        story = message.story
         return {
             "message": text.cut(text.headline(story), _MESSAGE),
             "alias": alias,
-            "description": _description(story),
+            "description": _description(message),
             "responders": [one.model_dump(exclude_defaults=True) for one in self._options.responders],
             "tags": list(self._options.tags),
             "details": _details(story),
@@ -135,23 +119,16 @@ def _authorized(key: str) -> dict[str, str]:
     return {"Authorization": f"GenieKey {key}"}
 
 
-def _description(story: Story) -> str:
+def _description(message: Message) -> str:
+    """What is said, cut to a half; what to do, uncut; and the links, if there is room for them."""
+    story = message.story
+    parts = [text.clean(part).strip() for part in (message.text, story.summary)]
+    said = text.cut("\n\n".join(dict.fromkeys(filter(None, parts))), _DESCRIPTION // 2)
+    commands = "\n".join(text.whole(story.commands[:20], _DESCRIPTION, _DESCRIPTION - text.units(said) - 4))
     links = "\n".join(f"{text.line(link.name)}: {link.url}" for link in story.links[:20])
-    return _with_commands(text.clean(story.summary).strip(), story, _DESCRIPTION, "\n\n", links)
-
-
-def _worse(message: Message) -> str:
-    said = text.clean(message.text).strip() or text.headline(message.story)
-    return _with_commands(said, message.story, _NOTE, "\n")
-
-
-def _with_commands(said: str, story: Story, limit: int, between: str, last: str = "") -> str:
-    """What is said, cut to a half; what to do, uncut; and ``last``, if there is room for it."""
-    said = text.cut(said, limit // 2)
-    commands = "\n".join(text.whole(story.commands[:20], limit, limit - text.units(said) - 2 * len(between)))
-    told = between.join(part for part in (said, commands) if part)
-    whole = between.join(part for part in (told, last) if part)
-    return whole if text.units(whole) <= limit else told
+    told = "\n\n".join(part for part in (said, commands) if part)
+    whole = "\n\n".join(part for part in (told, links) if part)
+    return whole if text.units(whole) <= _DESCRIPTION else told
 
 
 def _details(story: Story) -> dict[str, str]:

@@ -54,21 +54,13 @@ class Wire:
 
         Raises Unreachable, Throttled or Refused.
         """
-        return await self._call("POST", url, body, {"Content-Type": "application/json", **headers}, hidden)
-
-    async def get(self, url: yarl.URL, headers: Mapping[str, str], *, hidden: Collection[str] = ()) -> Answer:
-        """Like ``post``, for asking."""
-        return await self._call("GET", url, None, headers, hidden)
-
-    async def _call(
-        self, method: str, url: yarl.URL, body: bytes | None, headers: Mapping[str, str], hidden: Collection[str]
-    ) -> Answer:
         what = f"{self._name} at {url.origin()}"
         timeout = aiohttp.ClientTimeout(total=self._timeout)
         try:
-            async with self._session.request(
-                method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
-            ) as response:
+            async with self._session.post(
+                url, data=body, headers={"Content-Type": "application/json", **headers}, timeout=timeout,
+                allow_redirects=False,
+            ) as response:  # fmt: skip
                 raw, _ = await answers.body(response, _BODY_READ)
                 status, headers_back = response.status, response.headers
         except TimeoutError as error:
