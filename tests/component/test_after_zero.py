@@ -112,6 +112,33 @@ async def test_the_whole_story_is_told_once_through_every_channel(
         assert all(notice["due"] == [] for notice in shown["notices"])
 
 
+async def test_a_pager_that_was_acknowledged_rings_anew_when_a_person_is_needed(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    """Nothing is proved until long after the deadline; what was there to say before has been taken by then."""
+    await scene.add_canary(weight=25)
+    slow: Any = {"proof": {"window": 4.0}, "rollback": {"deadline": 2.0}}
+    async with people(tmp_path) as told, running(cluster, tmp_path, notices=told.notices, **QUICK, **slow) as daemon:
+        status, answer = await daemon.alert(builders.webhook(builders.alert(scene.namespace)))
+        assert status == 200, answer
+
+        async def rang_twice() -> bool:
+            return len(told.pager.events) == 2
+
+        await eventually(rang_twice)
+        first, second = told.pager.events
+        assert second["dedup_key"] == f"{first['dedup_key']}/escalated"
+        assert "kubectl patch" not in str(first["payload"]["custom_details"]["commands"])
+        await scene.record("Proved")
+        await flagger_gives_up(scene)
+
+        async def resolved() -> bool:
+            return sorted(told.pager.resolved) == [first["dedup_key"], second["dedup_key"]]
+
+        await eventually(resolved)
+        assert [event["event_action"] for event in told.pager.events] == ["trigger"] * 2 + ["resolve"] * 2
+
+
 async def test_dead_channels_delay_nothing_and_are_told_everything_when_they_come_back(
     cluster: Cluster, scene: Scene, tmp_path: Path
 ) -> None:
