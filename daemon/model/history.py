@@ -15,6 +15,7 @@ class Filter:
     canary: str | None = None
     phase: RollbackPhase | None = None
     trigger: Trigger | None = None
+    finished: bool | None = None
     since: datetime.datetime | None = None
     """Received at this moment or later."""
     limit: int | None = None
@@ -30,5 +31,6 @@ class Filter:
             and self.canary in {None, record.canary.name}
             and self.phase in {None, record.phase}
             and self.trigger in {None, record.trigger}
+            and self.finished in {None, record.finished}
             and (self.since is None or record.started_at >= self.since)
         )

@@ -1,5 +1,6 @@
 """The console page, for whoever is on call: what stands at zero, what is on its way, what holds it, what has been."""
 
+import dataclasses
 import shlex
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from aiohttp import web
 
 from daemon.model.canary import CanaryRef
 from daemon.model.history import Filter
-from daemon.model.rollback import FINISHED, RollbackPhase
+from daemon.model.rollback import RollbackPhase
 from daemon.policy import phrasing
 from daemon.web import page
 from daemon.web.page import Element, element
@@ -24,19 +25,13 @@ _MOST = 100
 _ENDED = 20
 """Rollbacks that are over, on the overview."""
 _COLOURS = {RollbackPhase.PROVED.value: "good", RollbackPhase.ESCALATED.value: "bad", RollbackPhase.FAILED.value: "bad"}
-_OVER = frozenset(phase.value for phase in FINISHED)
 
 
 async def overview(rooms: Rooms, namespace: str | None) -> web.Response:
     """Everything, or what is in one namespace."""
     where = {"namespace": namespace} if namespace else {}
-    standing: list[Shown] = []
-    ended: list[Shown] = []
-    async for one in rooms.rollbacks(Filter(namespace=namespace)):
-        if one["phase"] not in _OVER:
-            standing.append(one)
-        elif len(ended) < _ENDED:
-            ended.append(one)
+    standing = [each async for each in rooms.rollbacks(Filter(namespace=namespace, finished=False))]
+    ended = [each async for each in rooms.rollbacks(Filter(namespace=namespace, finished=True, limit=_ENDED))]
     moving, more = await _first(
         rooms.canaries(lambda one: rooms.moving(one) and namespace in {None, one.ref.namespace})
     )
@@ -44,10 +39,10 @@ async def overview(rooms: Rooms, namespace: str | None) -> web.Response:
         element("h1", "Pullback", *([f": {namespace}"] if namespace else [])),
         *_health(rooms),
         element("h2", "Rollbacks that stand"),
-        *([_rollback(one) for one in standing[:_MOST]] or [_quiet("none")]),
+        *([_rollback(each) for each in standing[:_MOST]] or [_quiet("none")]),
         *_left_out(len(standing) - _MOST),
         element("h2", "Canaries on their way or held"),
-        *([_canary(one) for one in moving] or [_quiet("none")]),
+        *([_canary(each) for each in moving] or [_quiet("none")]),
         *_left_out(more),
         element("h2", "Rollbacks that are over"),
         _ended(ended) if ended else _quiet("none"),
@@ -58,9 +53,9 @@ async def overview(rooms: Rooms, namespace: str | None) -> web.Response:
 
 async def one(rooms: Rooms, ref: CanaryRef, story: Shown) -> web.Response:
     """One canary, with its rollbacks and the timelines of its revisions."""
-    found = [each async for each in rooms.rollbacks(Filter(namespace=ref.namespace, canary=ref.name, limit=_MOST))]
-    standing = [each for each in found if each["phase"] not in _OVER]
-    ended = [each for each in found if each["phase"] in _OVER]
+    of = Filter(namespace=ref.namespace, canary=ref.name, limit=_MOST)
+    standing = [each async for each in rooms.rollbacks(dataclasses.replace(of, finished=False))]
+    ended = [each async for each in rooms.rollbacks(dataclasses.replace(of, finished=True))]
     content = [
         element("h1", element("a", "Pullback", href="/"), f": {ref}"),
         *_health(rooms),

@@ -98,6 +98,24 @@ async def test_a_rollback_stands_on_top_with_why_its_clocks_and_its_proof(
     assert "alert" in alone.words.partition("Revision 7b8cb8dc5d")[2]
 
 
+async def test_what_is_over_stands_below_with_its_clocks_and_no_longer_on_top(
+    cluster: Cluster, scene: Scene, tmp_path: Path
+) -> None:
+    await scene.add_canary(weight=10)
+    async with running(cluster, tmp_path) as daemon:
+        await daemon.alert(builders.webhook(builders.alert(scene.namespace)))
+        await scene.record("Proved")
+        await scene.set_status(phase="Failed", weight=0)
+        await scene.record("Completed")
+
+        async def over() -> bool:
+            seen = await page(daemon, f"/?namespace={scene.namespace}")
+            top, _, below = seen.words.partition("Rollbacks that are over")
+            return "Rollbacks that stand none" in top and f"{scene.namespace}/podinfo 7b8cb8dc5d Completed" in below
+
+        assert await eventually(over)
+
+
 async def test_whatever_a_payload_brings_is_text(cluster: Cluster, scene: Scene, tmp_path: Path) -> None:
     await scene.add_canary(weight=10)
     alert = builders.alert(scene.namespace, alertname=EVIL)
