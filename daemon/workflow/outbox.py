@@ -50,6 +50,7 @@ class Outbox:
         async with self._lanes:
             await self._pause_asked_for()
             leadership.check()
+            amend = _unless_answered(message, amend)
             begun, uncertain = await self._begin(message, plan, amend)
             if message.key in begun.answered:
                 return  # another leader has said it, and our watch had not shown us yet
@@ -74,8 +75,6 @@ class Outbox:
         def change(one: Notice) -> Notice:
             nonlocal uncertain
             uncertain = telling.is_uncertain(one, message)
-            if message.key in one.answered:
-                return one
             return telling.begun(telling.planned(one, plan() or (message,), self._clock.now()), message)
 
         return await amend(change), uncertain
@@ -95,3 +94,13 @@ class Outbox:
             self._not_before = max(self._not_before, asked)
         await amend(lambda one: dataclasses.replace(one, problem=str(error)))
         raise error
+
+
+def _unless_answered(message: Message, amend: Amend) -> Amend:
+    """What another leader has said and written down meanwhile stays as that one wrote it: whoever was stopped in the
+    middle of saying it writes nothing more of it."""
+
+    async def amended(change: Callable[[Notice], Notice]) -> Notice:
+        return await amend(lambda one: one if message.key in one.answered else change(one))
+
+    return amended
